@@ -1,0 +1,31 @@
+//! Loadlock moves records from Kafka into StarRocks or Apache Doris, exactly once.
+//!
+//! ```text
+//!            source            decode             batch             load              commit
+//!   Kafka ──► records ───────► rows ────────────► sealed batch ───► prepared ───────► visible, position advanced
+//!                               │ rejects
+//!                               └────────► dead letters
+//! ```
+//!
+//! The flow is wired in [`pipeline`], the decisions are made in [`commit`]; every other module is a noun that one of
+//! them uses. Modules stand here in the order of the flow.
+
+pub mod domain;
+pub mod record;
+
+pub mod source;
+
+pub mod decode;
+
+pub mod batch;
+
+pub mod load;
+
+pub mod commit;
+
+pub mod dead_letter;
+pub mod pipeline;
+
+pub mod cli;
+pub mod config;
+pub mod telemetry;

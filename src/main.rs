@@ -1,0 +1,2 @@
+//! loadlock
+fn main() {}
