@@ -6,65 +6,12 @@ use std::fmt;
 
 use super::label::Tag;
 use super::metadata::OriginStart;
-use crate::domain::{Label, Nonce, Offset, Partition, Range, Ranges, Table, TxnId};
+use crate::domain::{
+    Label, Nonce, Offset, Partition, PositionToStore, Range, Ranges, RecordAnswer, Stored, Table, TxnId, TxnState,
+};
 
 /// Number that ties an answer to what asked for it; never used twice in one process.
 pub type Ticket = u64;
-
-/// A stored position as it was read: offset, and the text beside it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Stored {
-    /// Next offset to read.
-    pub offset: Offset,
-    /// Text beside the offset (`commit::metadata`).
-    pub metadata: String,
-}
-
-/// One partition of an OffsetCommit.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct PositionToStore {
-    /// Partition.
-    pub partition: Partition,
-    /// Next offset to read.
-    pub offset: Offset,
-    /// Text beside the offset.
-    pub metadata: String,
-}
-
-/// What an OffsetCommit was answered. The read-back decides; the answer only says whether to look for more.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RecordAnswer {
-    /// A clean ok.
-    Stored,
-    /// A refusal that comes with every passing rebalance, or an answer that says nothing.
-    Passing(String),
-    /// The membership is gone.
-    Gone(String),
-    /// Refused for good: authorization, size.
-    Refused(String),
-    /// Not sent: the guard found a partition that is not owned, or no membership.
-    NotOwned,
-}
-
-/// State of a load transaction as the engine tells it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TxnState {
-    /// The engine knows no such label: never there, or forgotten.
-    Unknown,
-    /// Open, not prepared (PREPARE).
-    Loading,
-    /// Durable and invisible (PREPARED; Doris PRECOMMITTED).
-    Prepared,
-    /// Will be visible: a final word.
-    Committed,
-    /// Visible: a final word.
-    Visible,
-    /// Never visible: a final word.
-    Aborted {
-        /// The engine's reason, if it gives one.
-        reason: Option<String>,
-    },
-}
 
 /// Name of one table's load in one attempt.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -225,6 +172,8 @@ pub enum Effect {
         ticket: Ticket,
         /// The start in its durable form.
         start: OriginStart,
+        /// The origin was made just now by this member: the end of the log is the end of the log now.
+        fresh: bool,
         /// Partitions to resolve.
         partitions: BTreeSet<Partition>,
     },

@@ -13,8 +13,7 @@
 //! EO-1 and EO-2 speak of the world, not of one process: the conservation tests judge them from the table. The others
 //! can be seen from inside.
 
-use super::event::TxnState;
-use crate::domain::{Offset, Range};
+use crate::domain::{Offset, Range, TxnState};
 
 /// EO-5: storing `next` over `stored` does not move back.
 pub fn never_back(stored: Offset, next: Offset) -> bool {

@@ -31,9 +31,7 @@ mod settle;
 #[cfg(test)]
 mod tests;
 
-pub use event::{
-    Effect, Event, Fill, Notice, PositionToStore, RecordAnswer, Reload, SealedRange, Stop, StopCode, Stored, Ticket, Txn,
-    TxnState,
-};
+pub use event::{Effect, Event, Fill, Notice, Reload, SealedRange, Stop, StopCode, Ticket, Txn};
 pub use label::{Tag, label};
 pub use protocol::{Protocol, Settings, StartWish};
+pub use settle::ranges_text;

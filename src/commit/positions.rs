@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::event::{Effect, Notice, Stop, StopCode, Stored, Ticket};
+use super::event::{Effect, Notice, Stop, StopCode, Ticket};
 use super::metadata::{Metadata, Origin, OriginStart, Unreadable};
 use super::protocol::{Protocol, Standing, StartWish};
-use crate::domain::{Offset, Partition, Range, Ranges};
+use crate::domain::{Offset, Partition, Range, Ranges, Stored};
 
 /// A read of positions under way.
 #[derive(Clone, Debug)]
@@ -21,7 +21,7 @@ pub(super) struct ReadInFlight {
 enum Finding {
     Ready,
     Unsettled,
-    Start(Origin, OriginStart),
+    Start { origin: Origin, start: OriginStart, fresh: bool },
 }
 
 impl Protocol {
@@ -79,9 +79,9 @@ impl Protocol {
                     owned.standing = match finding {
                         Finding::Ready => Standing::Ready,
                         Finding::Unsettled => Standing::Unsettled,
-                        Finding::Start(origin, start) => {
+                        Finding::Start { origin, start, fresh } => {
                             owned.metadata.origin = Some(origin);
-                            Standing::Resolving(start)
+                            Standing::Resolving { start, fresh }
                         }
                     };
                     if owned.standing == Standing::Ready {
@@ -158,9 +158,9 @@ impl Protocol {
         let count = u32::try_from(stored.len()).unwrap_or(u32::MAX);
         let finding = match known {
             Some(origin) if u32::try_from(partition).is_ok_and(|number| number < origin.partitions) => {
-                Finding::Start(origin, origin.start)
+                Finding::Start { origin, start: origin.start, fresh: false }
             }
-            Some(origin) => Finding::Start(origin, OriginStart::Earliest),
+            Some(origin) => Finding::Start { origin, start: OriginStart::Earliest, fresh: false },
             None => {
                 let start = match self.settings.start {
                     StartWish::Earliest => OriginStart::Earliest,
@@ -176,7 +176,7 @@ impl Protocol {
                         return Err(Stop { code: StopCode::NoPosition, what });
                     }
                 };
-                Finding::Start(Origin { start, partitions: count }, start)
+                Finding::Start { origin: Origin { start, partitions: count }, start, fresh: true }
             }
         };
         if let Some(owned) = self.owned.get_mut(&partition) {
@@ -192,15 +192,15 @@ impl Protocol {
             return;
         }
         if self.resolving.is_none() {
-            let start = self.owned.values().find_map(|owned| match owned.standing {
-                Standing::Resolving(start) => Some(start),
+            let wanted = self.owned.values().find_map(|owned| match owned.standing {
+                Standing::Resolving { start, fresh } => Some((start, fresh)),
                 Standing::Unread | Standing::First | Standing::Unsettled | Standing::Ready => None,
             });
-            if let Some(start) = start {
+            if let Some((start, fresh)) = wanted {
                 let ticket = self.ticket();
                 self.resolving = Some(ticket);
-                let partitions = self.with_standing(Standing::Resolving(start));
-                self.emit(Effect::Resolve { ticket, start, partitions });
+                let partitions = self.with_standing(Standing::Resolving { start, fresh });
+                self.emit(Effect::Resolve { ticket, start, fresh, partitions });
             }
         }
         let first = self.with_standing(Standing::First);
@@ -216,7 +216,7 @@ impl Protocol {
         self.resolving = None;
         for (partition, start) in starts {
             let Some(owned) = self.owned.get_mut(partition) else { continue };
-            if !matches!(owned.standing, Standing::Resolving(_)) {
+            if !matches!(owned.standing, Standing::Resolving { .. }) {
                 continue;
             }
             if let Some(log) = owned.log

@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::batch::{Batch, Kind, LoadState, Phase};
-use super::event::{Effect, Event, Fill, Notice, Reload, SealedRange, Stop, StopCode, Ticket, Txn, TxnState};
+use super::event::{Effect, Event, Fill, Notice, Reload, SealedRange, Stop, StopCode, Ticket, Txn};
 use super::invariants;
 use super::label::{Tag, label};
 use super::metadata::{Metadata, OriginStart};
 use super::positions::ReadInFlight;
 use super::record::Call;
 use super::settle::Settlement;
-use crate::domain::{Nonce, Offset, Partition, Ranges, Table};
+use crate::domain::{Nonce, Offset, Partition, Ranges, Table, TxnState};
 
 /// How often a commit is repeated while the load stays PREPARED before the batch is dropped (rule 9).
 const COMMIT_TRIES_MAX: u32 = 20;
@@ -68,7 +68,12 @@ pub(super) enum Standing {
     /// The position has to be read.
     Unread,
     /// Without a position; its start is being resolved.
-    Resolving(OriginStart),
+    Resolving {
+        /// The start in its durable form.
+        start: OriginStart,
+        /// The origin was made by this very read.
+        fresh: bool,
+    },
     /// Its first position is resolved and has to be stored.
     First,
     /// An intent was found.
@@ -152,6 +157,11 @@ impl Protocol {
         }
         self.proceed();
         std::mem::take(&mut self.effects)
+    }
+
+    /// Tag of the pipeline, as it stands in its labels.
+    pub fn pipeline(&self) -> Tag {
+        self.settings.pipeline
     }
 
     /// True once the pipeline has asked to stop or has reported that it is drained.

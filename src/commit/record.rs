@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::batch::{Kind, Phase};
-use super::event::{Effect, Notice, PositionToStore, RecordAnswer, Stop, StopCode, Stored, Ticket};
+use super::event::{Effect, Notice, Stop, StopCode, Ticket};
 use super::invariants;
 use super::metadata::{Intent, IntentTable, METADATA_MAX, METADATA_MAX_TOTAL, Metadata};
 use super::protocol::{Protocol, Standing};
-use crate::domain::{Nonce, Offset, Partition};
+use crate::domain::{Nonce, Offset, Partition, PositionToStore, RecordAnswer, Stored};
 
 /// An OffsetCommit under way. There is never more than one.
 #[derive(Clone, Debug)]

@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::event::{Effect, Notice, SealedRange, Stop, StopCode, Stored, Ticket, Txn, TxnState};
+use super::event::{Effect, Notice, SealedRange, Stop, StopCode, Ticket, Txn};
 use super::label::Tag;
 use super::metadata::{Intent, Metadata};
 use super::protocol::{Protocol, Standing};
-use crate::domain::{Nonce, Partition, Range, Ranges};
+use crate::domain::{Nonce, Partition, Range, Ranges, Stored, TxnState};
 
 /// An intent that is being settled.
 #[derive(Clone, Debug)]
@@ -210,7 +210,7 @@ impl Protocol {
 }
 
 /// `0:100..200 1:50..60`, for people.
-pub(super) fn ranges_text(ranges: &Ranges) -> String {
+pub fn ranges_text(ranges: &Ranges) -> String {
     let mut text = String::new();
     for (partition, range) in ranges {
         if !text.is_empty() {
