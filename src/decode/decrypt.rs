@@ -115,3 +115,95 @@ where
 fn whole_blocks(len: usize) -> Result<(), String> {
     if len.is_multiple_of(BLOCK) { Ok(()) } else { Err(format!("length {len} is not a multiple of {BLOCK}")) }
 }
+
+#[cfg(test)]
+mod tests {
+    use base64_simd::STANDARD;
+    use serde_json::Value;
+
+    use super::super::unwrap::base64;
+    use super::*;
+    use crate::config::Secret;
+
+    fn decryptor(transformation: &str, key: &str) -> Decryptor {
+        let cipher = match transformation {
+            "AES/ECB/PKCS5Padding" => Cipher::AesEcb,
+            "AES/CBC/PKCS5Padding" => Cipher::AesCbc,
+            "AES/GCM/NoPadding" => Cipher::AesGcm,
+            other => panic!("unknown transformation {other}"),
+        };
+        let key = Secret::new(STANDARD.decode_to_vec(key).unwrap());
+        Decryptor::new(&Decrypt { cipher, key }).unwrap()
+    }
+
+    fn vectors() -> Vec<(Decryptor, String, String)> {
+        let file: Value = serde_json::from_str(include_str!("../../tests/data/decode/aes.json")).unwrap();
+        let vectors = file["vectors"].as_array().unwrap().iter().map(|vector| {
+            let text = |field: &str| vector[field].as_str().unwrap().to_owned();
+            (decryptor(&text("transformation"), &text("key_base64")), text("plaintext"), text("value_base64"))
+        });
+        vectors.collect()
+    }
+
+    #[test]
+    fn all_vectors_bare_and_wrapped() {
+        let vectors = vectors();
+        assert_eq!(vectors.len(), 45);
+        for (decryptor, plain, value) in vectors {
+            for form in [value.clone(), format!("\"{value}\""), format!("\"{}\"", value.replace('/', "\\/"))] {
+                let mut buffer = Vec::new();
+                base64(form.as_bytes(), &mut buffer).unwrap();
+                let range = decryptor.decrypt(&mut buffer).unwrap();
+                assert_eq!(std::str::from_utf8(&buffer[range]), Ok(plain.as_str()), "{form}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_changed_byte_is_noticed_by_gcm_and_never_panics() {
+        for (decryptor, plain, value) in vectors() {
+            let sound = STANDARD.decode_to_vec(value).unwrap();
+            let authentic = sound.starts_with(&[0xb0, 0xb1]);
+            for at in 0..sound.len() {
+                let mut buffer = sound.clone();
+                buffer[at] ^= 1;
+                let result = decryptor.decrypt(&mut buffer);
+                if let Err(reason) = &result {
+                    assert!(reason.contains("cannot be decrypted"), "{reason}");
+                }
+                assert!(result.is_err() || !authentic, "{plain:?}: a change at {at} passes");
+            }
+        }
+    }
+
+    #[test]
+    fn lengths_that_can_not_be() {
+        const KEY: &str = "AAECAwQFBgcICQoLDA0ODw==";
+        for (transformation, len, reason) in [
+            ("AES/ECB/PKCS5Padding", 0, "the ciphertext is empty"),
+            ("AES/ECB/PKCS5Padding", 19, "length 19 is not a multiple of 16"),
+            ("AES/ECB/PKCS5Padding", 16, "cannot be decrypted: padding is wrong (wrong key, or not AES-ECB)"),
+            ("AES/CBC/PKCS5Padding", 0, "the ciphertext is empty"),
+            ("AES/CBC/PKCS5Padding", 16, "length 16 is too short for an initialisation vector and one block"),
+            ("AES/CBC/PKCS5Padding", 33, "length 33 is not a multiple of 16"),
+            ("AES/CBC/PKCS5Padding", 32, "cannot be decrypted: padding is wrong (wrong key, or not AES-CBC)"),
+            ("AES/GCM/NoPadding", 27, "length 27 is too short for a nonce and a tag"),
+            (
+                "AES/GCM/NoPadding",
+                28,
+                "cannot be decrypted: tag is wrong (wrong key, changed on the way, or not AES-GCM)",
+            ),
+        ] {
+            let result = decryptor(transformation, KEY).decrypt(&mut vec![0; len]);
+            assert_eq!(result, Err(reason.into()), "{transformation}, {len} bytes");
+        }
+    }
+
+    #[test]
+    fn a_key_of_another_length_is_none() {
+        for len in [0, 15, 17, 31, 33, 64] {
+            let key = Secret::new(vec![0; len]);
+            assert!(Decryptor::new(&Decrypt { cipher: Cipher::AesEcb, key }).is_none(), "{len}");
+        }
+    }
+}

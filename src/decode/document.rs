@@ -6,9 +6,9 @@ use serde_json_path::JsonPath;
 use super::decrypt::Decryptor;
 use super::path::singular;
 use super::project::{Span, project};
+use super::query::{query, tree};
 use super::reject::{Failure, Stage};
 use super::scan::{Fault, Scanner};
-use super::tree::tree;
 use super::trie::{Place, Trie};
 use super::unwrap::base64;
 use crate::config::{Cipher, Encoding, ValueForm};
@@ -40,6 +40,8 @@ pub(super) enum Wanted {
 pub(super) struct Document<'a> {
     text: &'a [u8],
     spans: &'a [Span],
+    /// Where the text begins behind a byte order mark.
+    start: usize,
     queries: &'a [JsonPath],
     /// Built if there is a query; `None` then means that a string of the document is no text (half a surrogate pair).
     tree: Option<Value>,
@@ -145,7 +147,7 @@ impl Reader {
         }
         let tree = if self.queries.is_empty() { None } else { tree(text, start) };
         let Scanner { spaced, surrogates, .. } = scanner;
-        Ok(Document { text, spans, queries: &self.queries, tree, spaced, surrogates })
+        Ok(Document { text, spans, start, queries: &self.queries, tree, spaced, surrogates })
     }
 
     fn not_json(&self, fault: Fault, at: usize, len: usize) -> String {
@@ -172,16 +174,24 @@ impl Document<'_> {
         self.spans.get(place as usize).and_then(|span| span.of(self.text))
     }
 
-    /// Matches of a query as the JSON text of an array, and whether there are any.
+    /// Matches of a query as the JSON text of an array, with white space where the document has some, and their number.
     ///
     /// # Errors
     /// When the document can't be looked at as a tree.
-    pub(super) fn matches(&self, query: usize) -> Result<(String, bool), &'static str> {
-        let (Some(tree), Some(query)) = (&self.tree, self.queries.get(query)) else {
-            return Err("the document has an escaped half of a surrogate pair, which is no text");
+    pub(super) fn matches(&self, number: usize) -> Result<(Vec<u8>, usize), String> {
+        let (Some(tree), Some(path)) = (&self.tree, self.queries.get(number)) else {
+            return Err("the document has an escaped half of a surrogate pair, which is no text".into());
         };
-        let found: Vec<String> = query.query(tree).iter().map(|value| value.to_string()).collect();
-        Ok((format!("[{}]", found.join(",")), !found.is_empty()))
+        let spans = query(path, tree, self.text, self.start).map_err(|fault| fault.to_string())?;
+        let mut json = vec![b'['];
+        for (index, span) in spans.iter().enumerate() {
+            if index > 0 {
+                json.push(b',');
+            }
+            json.extend_from_slice(span.of(self.text).unwrap_or_default());
+        }
+        json.push(b']');
+        Ok((json, spans.len()))
     }
 }
 

@@ -13,11 +13,13 @@ mod decrypt;
 mod document;
 mod path;
 mod project;
+mod query;
 mod reject;
 mod row;
 mod scan;
+#[cfg(test)]
+mod testing;
 mod text;
-mod tree;
 mod trie;
 mod unwrap;
 
@@ -136,6 +138,7 @@ impl Decoder {
             topic: &chunk.topic,
             wanted: self.wanted(scope),
             scratch: Scratch::default(),
+            marks: Vec::new(),
             decoded: Decoded { rows: vec![RouteRows::default(); self.routes.len()], ..Decoded::default() },
         };
         let mut stopped = BTreeSet::new();
@@ -202,13 +205,15 @@ struct Work<'a> {
     /// Wanted routes by reader.
     wanted: Vec<Vec<usize>>,
     scratch: Scratch,
+    /// Length of each body and its number of rows before the record.
+    marks: Vec<(usize, u64)>,
     decoded: Decoded,
 }
 
 impl Work<'_> {
     /// Decodes a record for every wanted route.
     fn record(&mut self, index: usize, record: &Record<'_>) {
-        let Self { decoder, topic, wanted, scratch, decoded } = self;
+        let Self { decoder, topic, wanted, scratch, decoded, .. } = self;
         let before = decoded.rejects.len();
         for (reader, routes) in decoder.readers.iter().zip(&*wanted) {
             let reads_value = routes.iter().any(|route| decoder.routes[*route].plan.reads_value);
@@ -233,13 +238,14 @@ impl Work<'_> {
     /// Decodes a record for every wanted route or, if one of them rejects it, for none. True if none did.
     fn record_or_nothing(&mut self, index: usize, record: &Record<'_>) -> bool {
         let rejects = self.decoded.rejects.len();
-        let marks: Vec<(usize, u64)> = self.decoded.rows.iter().map(|rows| (rows.body.len(), rows.rows)).collect();
+        self.marks.clear();
+        self.marks.extend(self.decoded.rows.iter().map(|rows| (rows.body.len(), rows.rows)));
         self.record(index, record);
         let sound = self.decoded.rejects.len() == rejects;
         if !sound {
-            for (rows, (len, count)) in self.decoded.rows.iter_mut().zip(marks) {
-                rows.body.truncate(len);
-                rows.rows = count;
+            for (rows, (len, count)) in self.decoded.rows.iter_mut().zip(&self.marks) {
+                rows.body.truncate(*len);
+                rows.rows = *count;
             }
         }
         sound

@@ -157,10 +157,10 @@ impl Cell {
                 None => out.extend_from_slice(self.default.as_deref().unwrap_or(b"null")),
             },
             Wanted::Query(query) => {
-                let (json, any) = document.matches(query).map_err(|reason| format!("{}: {reason}", self.label))?;
+                let (json, count) = document.matches(query).map_err(|reason| format!("{}: {reason}", self.label))?;
                 match &self.default {
-                    Some(default) if !any => out.extend_from_slice(default),
-                    _ => value(json.as_bytes(), self.kind, false, out),
+                    Some(default) if count == 0 => out.extend_from_slice(default),
+                    Some(_) | None => value(&json, self.kind, document.spaced, out),
                 }
             }
         }

@@ -313,3 +313,167 @@ fn special_bytes(word: u64) -> u64 {
     let control = word.wrapping_sub(ONES * 0x20) & !word;
     (zero(quote) | zero(backslash) | control) & TOPS
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde::de::IgnoredAny;
+
+    use super::super::testing::{damaged, json};
+    use super::*;
+
+    fn scan(text: &str) -> Result<(), Fault> {
+        let mut scanner = Scanner::new(text.as_bytes(), 0);
+        scanner.space();
+        scanner.skip()?;
+        scanner.end()
+    }
+
+    fn assert_agrees(text: &str) {
+        let ours = scan(text);
+        let theirs = serde_json::from_str::<IgnoredAny>(text);
+        assert_eq!(ours.is_ok(), theirs.is_ok(), "{text:?}: {ours:?}, serde_json: {theirs:?}");
+    }
+
+    #[test]
+    fn agrees_with_serde_json_on_edges() {
+        for text in [
+            "",
+            " ",
+            "0",
+            "-0",
+            "00",
+            "01",
+            "-",
+            "-a",
+            "1.",
+            "1.0",
+            ".5",
+            "1e",
+            "1e+",
+            "1E+3",
+            "1e-0",
+            "0x1",
+            "+1",
+            "1 2",
+            "tru",
+            "true",
+            "truex",
+            "nul",
+            "null ",
+            "NaN",
+            "Infinity",
+            "\"",
+            "\"\"",
+            "\"\\",
+            "\"\\\"",
+            "\"\\x\"",
+            "\"\\u12\"",
+            "\"\\u12g4\"",
+            "\"\\u1234\"",
+            "\"\\ud800\"",
+            "\"\n\"",
+            "\"\u{1f}\"",
+            "\"\u{20}\"",
+            "\"\u{7f}\"",
+            "\"\u{0}\"",
+            "\"abcdefg\u{1}\"",
+            "\"abcdefgh\"",
+            "[]",
+            "[ ]",
+            "[,]",
+            "[1,]",
+            "[1 2]",
+            "[1",
+            "]",
+            "{}",
+            "{ }",
+            "{,}",
+            "{\"a\"}",
+            "{\"a\":}",
+            "{\"a\":1,}",
+            "{\"a\" : 1 , \"b\":2}",
+            "{a:1}",
+            "{\"a\":1",
+            "{'a':1}",
+            "{}{}",
+            "[]x",
+            "\u{feff}{}",
+            "\u{a0}1",
+            "\u{b}1",
+            "1\u{c}",
+            "[1]\r\n\t ",
+        ] {
+            assert_agrees(text);
+        }
+    }
+
+    #[test]
+    fn a_document_as_deep_as_serde_json_reads_and_no_deeper() {
+        for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
+            let nested = |levels: usize| format!("{}1{}", open.repeat(levels), close.repeat(levels));
+            let (deepest, deeper) = (nested(MAX_DEPTH), nested(MAX_DEPTH + 1));
+            assert_eq!(scan(&deepest), Ok(()));
+            assert!(serde_json::from_str::<serde_json::Value>(&deepest).is_ok());
+            assert_eq!(scan(&deeper), Err(Fault::Depth));
+            assert!(serde_json::from_str::<serde_json::Value>(&deeper).is_err());
+            assert_eq!(scan(&nested(1_000_000)), Err(Fault::Depth), "no stack is used up");
+        }
+    }
+
+    #[test]
+    fn finds_the_first_special_byte_wherever_it_stands() {
+        for special in [b'"', b'\\', 0, 0x1f] {
+            for at in 0..8 {
+                for rest in [b' ', b'"', b'!', b'[', 0x1f, 0x7f, 0x80, 0xff] {
+                    let mut word = [rest; 8];
+                    word[..at].fill(b'a');
+                    word[at] = special;
+                    assert_eq!(special_bytes(u64::from_le_bytes(word)).trailing_zeros() as usize / 8, at, "{word:?}");
+                }
+            }
+        }
+        for plain in 0..=u8::MAX {
+            let special = plain < 0x20 || plain == b'"' || plain == b'\\';
+            assert_eq!(special_bytes(u64::from_le_bytes([plain; 8])) != 0, special, "{plain:#x}");
+        }
+    }
+
+    #[test]
+    fn notices_white_space_and_surrogates() {
+        for (text, spaced, surrogates) in [
+            (r#"{"a b":[1,"x y"]}"#, false, false),
+            (r#"{"a": 1}"#, true, false),
+            (r#"["\u4e2d\u0ddd"]"#, false, false),
+            (r#"["\ud83d\ude00"]"#, false, true),
+            (r#"{"\uDFFF":1}"#, false, true),
+            (r#"["\uD7FF","\ue000"]"#, false, false),
+        ] {
+            let mut scanner = Scanner::new(text.as_bytes(), 0);
+            scanner.skip().unwrap();
+            assert_eq!((scanner.spaced, scanner.surrogates), (spaced, surrogates), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn accepts_json(text in json()) {
+            prop_assert_eq!(scan(&text), Ok(()), "{}", text);
+            assert_agrees(&text);
+        }
+
+        #[test]
+        fn agrees_with_serde_json_on_damaged_text(text in damaged()) {
+            if let Ok(text) = std::str::from_utf8(&text) {
+                assert_agrees(text);
+            }
+        }
+
+        #[test]
+        fn never_panics(text in proptest::collection::vec(any::<u8>(), 0..64), start in 0_usize..64) {
+            let mut scanner = Scanner::new(&text, start.min(text.len()));
+            let _ = scanner.skip();
+            prop_assert!(scanner.pos() <= text.len());
+        }
+    }
+}

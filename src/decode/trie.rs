@@ -16,14 +16,36 @@ pub(super) struct Trie {
 pub(super) struct Node {
     /// Steps by name.
     pub(super) names: Names,
-    /// Steps by index.
-    pub(super) indexes: Vec<(i64, Place)>,
+    /// Steps by index, in ascending order.
+    indexes: Vec<(i64, Place)>,
 }
 
 impl Node {
+    /// True if an element of an array is wanted.
+    #[inline]
+    pub(super) fn has_indexes(&self) -> bool {
+        !self.indexes.is_empty()
+    }
+
     /// True if an index is counted from the end, so that the array's length has to be known first.
     pub(super) fn counts_from_end(&self) -> bool {
-        self.indexes.iter().any(|(index, _)| *index < 0)
+        self.indexes.first().is_some_and(|(index, _)| *index < 0)
+    }
+
+    /// The place of exactly this index.
+    pub(super) fn index(&self, index: i64) -> Option<Place> {
+        let at = self.indexes.binary_search_by_key(&index, |(index, _)| *index).ok()?;
+        self.indexes.get(at).map(|(_, place)| *place)
+    }
+
+    fn insert_index(&mut self, index: i64, place: Place) -> Place {
+        match self.indexes.binary_search_by_key(&index, |(index, _)| *index) {
+            Ok(at) => self.indexes[at].1,
+            Err(at) => {
+                self.indexes.insert(at, (index, place));
+                place
+            }
+        }
     }
 }
 
@@ -55,13 +77,7 @@ impl Trie {
             let node = &mut self.nodes[place as usize];
             place = match step {
                 Step::Name(name) => node.names.insert(name.as_bytes(), next),
-                Step::Index(index) => match node.indexes.iter().find(|(known, _)| known == index) {
-                    Some((_, known)) => *known,
-                    None => {
-                        node.indexes.push((*index, next));
-                        next
-                    }
-                },
+                Step::Index(index) => node.insert_index(*index, next),
             };
             if place == next {
                 self.nodes.push(Node::default());
@@ -71,11 +87,10 @@ impl Trie {
     }
 }
 
-/// Names to places: an open-addressing table made for short keys, most of which are not in it. Only the configuration
-/// puts names in, so nobody outside can make it slow.
+/// Names to places: an open-addressing table made for short keys, most of which are not in it.
 #[derive(Debug, Default)]
 pub(super) struct Names {
-    /// Four times as many cells as names at least, a power of two: (hash, 1 + index in `known`), 0 = free.
+    /// At least twice as many cells as names, a power of two: (hash, 1 + index in `known`), 0 = free.
     cells: Vec<(u32, u32)>,
     known: Vec<(Box<[u8]>, Place)>,
 }
@@ -111,17 +126,25 @@ impl Names {
             return known;
         }
         self.known.push((name.into(), place));
-        self.cells = vec![(0, 0); (self.known.len() * 4).next_power_of_two()];
-        let mask = self.cells.len() - 1;
-        for (index, (name, _)) in self.known.iter().enumerate() {
-            let hash = hash(name);
-            let mut at = hash as usize & mask;
-            while self.cells[at].1 != 0 {
-                at = (at + 1) & mask;
+        if self.known.len() * 2 > self.cells.len() {
+            self.cells = vec![(0, 0); (self.known.len() * 4).next_power_of_two()];
+            for index in 0..self.known.len() {
+                self.occupy(index);
             }
-            self.cells[at] = (hash, index as u32 + 1);
+        } else {
+            self.occupy(self.known.len() - 1);
         }
         place
+    }
+
+    fn occupy(&mut self, index: usize) {
+        let hash = hash(&self.known[index].0);
+        let mask = self.cells.len() - 1;
+        let mut at = hash as usize & mask;
+        while self.cells[at].1 != 0 {
+            at = (at + 1) & mask;
+        }
+        self.cells[at] = (hash, index as u32 + 1);
     }
 }
 
