@@ -177,7 +177,7 @@ impl Document<'_> {
     /// Matches of a query as the JSON text of an array, with white space where the document has some, and their number.
     ///
     /// # Errors
-    /// When the document can't be looked at as a tree.
+    /// When the document can't be looked at as a tree, or the matches (which may overlap) are longer than a document.
     pub(super) fn matches(&self, number: usize) -> Result<(Vec<u8>, usize), String> {
         let (Some(tree), Some(path)) = (&self.tree, self.queries.get(number)) else {
             return Err("the document has an escaped half of a surrogate pair, which is no text".into());
@@ -189,6 +189,9 @@ impl Document<'_> {
                 json.push(b',');
             }
             json.extend_from_slice(span.of(self.text).unwrap_or_default());
+            if json.len() > MAX_TEXT {
+                return Err(format!("the matches have more than {MAX_TEXT} bytes"));
+            }
         }
         json.push(b']');
         Ok((json, spans.len()))

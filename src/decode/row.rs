@@ -74,11 +74,7 @@ impl RowPlan {
         out: &mut Vec<u8>,
     ) -> Result<(), Failure> {
         let start = out.len();
-        let result = self.append(record, topic, document, out).and_then(|()| match out.len() - start {
-            0..=MAX_ROW => Ok(()),
-            len => Err(format!("the row has {len} bytes, the limit is {MAX_ROW}")),
-        });
-        result.map_err(|reason| {
+        self.append(record, topic, document, out).map_err(|reason| {
             out.truncate(start);
             Failure::new(Stage::Map, reason)
         })
@@ -91,6 +87,7 @@ impl RowPlan {
         document: Option<&Document<'_>>,
         out: &mut Vec<u8>,
     ) -> Result<(), String> {
+        let limit = out.len() + MAX_ROW;
         for cell in &self.cells {
             out.extend_from_slice(&cell.start);
             match &cell.content {
@@ -102,6 +99,9 @@ impl RowPlan {
                 Content::Timestamp => cell.number(record.timestamp_ms, out),
                 Content::Key => cell.bytes(record.key, out)?,
                 Content::Header(name) => cell.bytes(record.headers.last(name), out)?,
+            }
+            if out.len() > limit {
+                return Err(format!("{}: with this value the row is longer than {MAX_ROW} bytes", cell.label));
             }
         }
         out.extend_from_slice(self.end);

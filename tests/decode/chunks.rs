@@ -178,3 +178,26 @@ fn routes_that_make_no_sense_are_not_compiled() {
     let error = Decoder::new(&[plain(vec![path("c", "$.a-b")])], Framing::Lines).err().unwrap().to_string();
     assert!(error.starts_with(r#"table db.t: column "c", path $.a-b: "#), "{error}");
 }
+
+#[test]
+fn values_and_rows_have_a_limit() {
+    const MIB: usize = 1 << 20;
+    let columns = [path("a", "$.a"), path("b", "$.a"), path("c", "$.a")];
+    let nested = [path("d", "$..*")];
+    let decode = |columns: &[Column], len: usize| {
+        let mut chunk = chunk();
+        push(&mut chunk, 0, 0, &format!(r#"{{"a":["{}"]}}"#, "x".repeat(len - 10)));
+        let mut decoded = decoder(&[plain(columns.to_vec())]).decode(&chunk, &Scope::default());
+        assert_eq!(decoded.rows[0].body.is_empty(), decoded.rows[0].rows == 0, "no part of a row");
+        decoded.rejects.pop().map(|reject| (reject.stage, reject.reason))
+    };
+    assert_eq!(decode(&columns[..1], 64 * MIB), None);
+    let reason = "the plain text has 67108865 bytes, the limit is 67108864".into();
+    assert_eq!(decode(&columns[..1], 64 * MIB + 1), Some((Stage::Parse, reason)));
+    assert_eq!(decode(&columns[..2], 30 * MIB), None);
+    let reason = r#"column "c", path $.a: with this value the row is longer than 67108864 bytes"#.into();
+    assert_eq!(decode(&columns[..3], 30 * MIB), Some((Stage::Map, reason)));
+    assert_eq!(decode(&nested, 30 * MIB), None);
+    let reason = r#"column "d", path $..*: the matches have more than 67108864 bytes"#.into();
+    assert_eq!(decode(&nested, 33 * MIB), Some((Stage::Map, reason)));
+}
