@@ -148,10 +148,6 @@ impl<'t> Section<'t> {
         entries
     }
 
-    pub(super) fn has(&self, key: &str) -> bool {
-        self.table.contains_key(key)
-    }
-
     pub(super) fn is_empty(&self) -> bool {
         self.table.is_empty()
     }
