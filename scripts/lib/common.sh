@@ -63,28 +63,25 @@ build() {
 }
 
 # --- background processes -------------------------------------------------------------------------------------------
-# Only children of this shell are ever signalled: `jobs` knows them, and a recycled process id is not among them.
+# Only processes that this shell has started and not yet waited for are ever signalled, by their ids.
 
 started=()
-started_name=()
 
-# start NAME COMMAND…: runs a command in the background, its output in $work/NAME.log;
-# process id in $pid.
+# start NAME COMMAND…: runs a command in the background, its output in $work/NAME.log; process id in $pid.
 start() {
     local name=$1
     shift
     "$@" >"$work/$name.log" 2>&1 </dev/null &
     pid=$!
     started+=("$pid")
-    started_name+=("$name")
 }
 
 # True while the child lives.
-alive() { jobs -rp | grep -qx "$1"; }
+alive() { kill -0 "$1" 2>/dev/null; }
 
 # stop PID SECONDS: asks a child to end, forces it after a while; the exit code is the child's (137 if forced).
 stop() {
-    local child=$1 tries=$(($2 * 10)) code=0
+    local child=$1 tries=$(($2 * 10)) code=0 other left=()
     kill -TERM "$child" 2>/dev/null || true
     while alive "$child" && [ "$tries" -gt 0 ]; do
         sleep 0.1
@@ -94,19 +91,18 @@ stop() {
         kill -KILL "$child" 2>/dev/null || true
     fi
     wait "$child" || code=$?
+    for other in "${started[@]}"; do
+        [ "$other" = "$child" ] || left+=("$other")
+    done
+    started=("${left[@]}")
     return "$code"
 }
 
 # Ends all children, the last one first.
 stop_all() {
-    local i
-    for ((i = ${#started[@]} - 1; i >= 0; i--)); do
-        if alive "${started[i]}"; then
-            stop "${started[i]}" 15 || true
-        fi
+    while [ ${#started[@]} -gt 0 ]; do
+        stop "${started[-1]}" 15 || true
     done
-    started=()
-    started_name=()
 }
 
 # until_true SECONDS COMMAND…: repeats the command until it succeeds; fails after the deadline.
