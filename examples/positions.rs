@@ -44,9 +44,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (mut positions, mut ends, mut lag) = (0, 0, 0);
     for element in stored.elements() {
         let (low, end) = consumer.fetch_watermarks(&arguments.topic, element.partition(), DEADLINE)?;
-        let (position, shown) = match element.offset() {
-            Offset::Offset(position) => (position, position.to_string()),
-            _ => (low, "none".to_owned()),
+        let (position, shown) = if let Offset::Offset(position) = element.offset() {
+            (position, position.to_string())
+        } else {
+            (low, "none".to_owned())
         };
         println!("{:>9} {shown:>12} {end:>12} {:>9}", element.partition(), end - position);
         positions += position;
