@@ -138,7 +138,11 @@ show_log() {
     printf -- '---\n' >&2
 }
 
-# json_value FILE KEY: a string or number out of JSON in which the key stands once.
+# json_value FILE KEY: a string or number out of a JSON object, lists left out.
 json_value() {
-    tr -d '\n' <"$1" | sed -n "s/.*\"$2\"[[:space:]]*:[[:space:]]*\"\{0,1\}\([^\",}]*\).*/\1/p" | tr -d '[:space:]'
+    tr -d '\n' <"$1" | sed 's/\[[^]]*\]//g' | sed -n "s/.*\"$2\"[[:space:]]*:[[:space:]]*\"\{0,1\}\([^\",}]*\).*/\1/p" \
+        | tr -d '[:space:]'
 }
+
+# random_key: a key for AES-128 in base64.
+random_key() { head -c 16 /dev/urandom | base64; }
