@@ -18,6 +18,7 @@ const PURE: &[(&str, &[&str])] = &[
     ("src/domain.rs", RIM),
     ("src/commit/", RIM),
     ("src/decode/", RIM),
+    ("src/batch/", RIM),
     ("src/load/engine.rs", RIM),
     ("src/load/starrocks.rs", RIM),
     ("src/load/doris.rs", RIM),
