@@ -301,8 +301,7 @@ fn named_documents_exist(file: &File) -> Vec<String> {
 
 #[test]
 fn links_and_named_documents_exist() {
-    hold(links_resolve);
-    hold(named_documents_exist);
+    hold(|file| [links_resolve(file), named_documents_exist(file)].concat());
     assert!(catches(links_resolve, "docs/x.md", "see [there](nowhere.md)\n"));
     assert!(catches(links_resolve, "README.md", "see [there](README.md#no-such-heading)\n"));
     assert!(catches(named_documents_exist, "src/x.rs", "//! See `docs/nowhere.md`.\n"));
