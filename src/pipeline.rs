@@ -145,6 +145,7 @@ impl Pipeline {
             Some(done) = self.calls.join_next() => match done {
                 Ok(Some(event)) => Wake::Call(event),
                 Ok(None) => Wake::Quiet,
+                Err(error) if error.is_cancelled() => Wake::Quiet,
                 Err(error) => Wake::Call(Event::Halt(task_panicked(&error))),
             },
             () = fill::any_failed(self.filling.as_mut()) => Wake::LoadFailed,

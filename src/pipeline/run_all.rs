@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -19,6 +20,9 @@ use crate::dead_letter::DeadLetters;
 use crate::decode::Decoder;
 use crate::load::Loader;
 use crate::source::{Source, SourceSpec, client_config};
+
+/// How long the engine is given to roll back what was dropped at the end.
+const ROLLED_BACK_WITHIN: Duration = Duration::from_secs(5);
 
 /// Runs every pipeline until `stop` turns true and all are drained, or until each has stopped for a reason of its
 /// own. A pipeline that stops leaves the others alone; the process ends with the exit code of the first that stopped.
@@ -60,6 +64,9 @@ pub async fn run_all(config: Config, stop: watch::Receiver<bool>) -> Exit {
                 exit = Exit::Bug;
             }
         }
+    }
+    if !loader.idle(ROLLED_BACK_WITHIN).await {
+        tracing::warn!("some loads could not be rolled back; they end by their time-out");
     }
     exit
 }
