@@ -35,8 +35,7 @@ impl Protocol {
 
     pub(super) fn read_positions(&mut self, partitions: BTreeSet<Partition>, settles: bool) {
         let ticket = self.ticket();
-        let epochs =
-            partitions.iter().filter_map(|p| self.owned.get(p).map(|owned| (*p, owned.epoch))).collect();
+        let epochs = partitions.iter().filter_map(|p| self.owned.get(p).map(|owned| (*p, owned.epoch))).collect();
         self.reading = Some(ReadInFlight { ticket, epochs, settles });
         self.emit(Effect::ReadPositions { ticket, partitions });
     }

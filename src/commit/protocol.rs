@@ -147,13 +147,14 @@ impl Protocol {
             Event::Sealed { ticket, nonce, ranges, tables } => self.sealed(ticket, nonce, ranges, &tables),
             Event::Empty { ticket } => self.fill_was_empty(ticket),
             Event::Prepared { ticket, ids, now_ms } => self.prepared(ticket, &ids, now_ms),
-            Event::LoadFailed { ticket, refused } => self.load_failed(ticket, refused),
+            Event::LoadFailed { ticket, stop } => self.load_failed(ticket, stop),
             Event::CommitAnswered { ticket, table, not_committable } => {
                 self.commit_answered(ticket, table, not_committable);
             }
             Event::AbortAnswered { ticket, table } => self.abort_answered(ticket, table),
             Event::State { ticket, table, state } => self.state_read(ticket, table, state),
             Event::Drain(stop) => self.drain(stop),
+            Event::Halt(stop) => self.stop_now(stop),
         }
         self.proceed();
         std::mem::take(&mut self.effects)
@@ -277,7 +278,8 @@ impl Protocol {
         for (partition, bound) in bounds {
             let sealed = ranges.get(partition);
             if sealed.map(|sealed| sealed.range) != Some(bound.range) {
-                let what = format!("partition {partition} was to be loaded again over {}, but {sealed:?} came", bound.range);
+                let what =
+                    format!("partition {partition} was to be loaded again over {}, but {sealed:?} came", bound.range);
                 return Some(Stop { code: StopCode::Invariant, what });
             }
             let epoch = sealed.map_or(-1, |sealed| sealed.leader_epoch);
@@ -310,14 +312,14 @@ impl Protocol {
         }
     }
 
-    fn load_failed(&mut self, ticket: Ticket, refused: Option<String>) {
+    fn load_failed(&mut self, ticket: Ticket, stop: Option<Stop>) {
         let Some(index) = self.batches.iter().position(|batch| batch.ticket == ticket && batch.before_intent()) else {
             return;
         };
         self.failures = self.failures.saturating_add(1);
         self.drop_from(index, "a load of it failed");
-        if let Some(what) = refused {
-            self.drain(Some(Stop { code: StopCode::LoadRefused, what }));
+        if stop.is_some() {
+            self.drain(stop);
         }
     }
 
@@ -470,8 +472,8 @@ impl Protocol {
     }
 
     fn fill(&mut self) {
-        let room = self.batches.len() < BATCHES_MAX
-            && self.batches.back().is_none_or(|batch| batch.phase != Phase::Filling);
+        let room =
+            self.batches.len() < BATCHES_MAX && self.batches.back().is_none_or(|batch| batch.phase != Phase::Filling);
         let reload = self.batches.iter().any(|batch| matches!(batch.kind, Kind::Reload { .. }));
         if self.draining || !room || reload || self.settlement.is_some() || self.has_unsettled() {
             return;
@@ -489,7 +491,12 @@ impl Protocol {
     }
 
     /// Reads exactly these ranges again, for these tables only.
-    pub(super) fn fill_again(&mut self, bounds: BTreeMap<Partition, SealedRange>, done: BTreeSet<Tag>, tables: BTreeSet<Tag>) {
+    pub(super) fn fill_again(
+        &mut self,
+        bounds: BTreeMap<Partition, SealedRange>,
+        done: BTreeSet<Tag>,
+        tables: BTreeSet<Tag>,
+    ) {
         let starts = bounds.iter().map(|(partition, sealed)| (*partition, sealed.range.start)).collect();
         let ends = bounds.iter().map(|(partition, sealed)| (*partition, sealed.range.end)).collect();
         let ticket = self.open_batch(Kind::Reload { done, bounds });

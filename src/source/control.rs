@@ -9,10 +9,10 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::warn;
 
 use super::SourceError;
-use super::lookup::{PositionToStore, PositionsRead};
-use super::recording::{RecordAnswer, Recorded};
+use super::lookup::PositionsRead;
+use super::recording::Recorded;
 use crate::config::Start;
-use crate::domain::{Offset, Partition};
+use crate::domain::{Offset, Partition, PositionToStore, RecordAnswer};
 
 /// A commit that takes longer is reported, and again each time this has passed. It is waited for all the same: its
 /// answer, when it comes, is a true one.

@@ -12,30 +12,10 @@ use super::SourceError;
 use super::context::Context;
 use super::native;
 use crate::config::Start;
-use crate::domain::{Offset, Partition, Range};
+use crate::domain::{Offset, Partition, Range, Stored};
 
 /// Longest wait for one question to the brokers. The thread does not poll meanwhile.
 const ANSWER: Duration = Duration::from_secs(5);
-
-/// A position as the group stores it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stored {
-    /// Next offset to read.
-    pub offset: Offset,
-    /// Metadata; bytes that are not UTF-8 are replaced.
-    pub metadata: String,
-}
-
-/// A position to be stored.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PositionToStore {
-    /// Partition.
-    pub partition: Partition,
-    /// Next offset to read.
-    pub offset: Offset,
-    /// Metadata, at most what the broker allows (4096 characters by default).
-    pub metadata: String,
-}
 
 /// What the cluster says about the pipeline's topic and group.
 #[derive(Clone, Debug, PartialEq, Eq)]

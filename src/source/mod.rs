@@ -41,8 +41,8 @@ pub use client::{client_config, consumer_config};
 pub use control::{Closed, Control};
 pub use error::SourceError;
 pub use event::SourceEvent;
-pub use lookup::{PositionToStore, PositionsRead, Stored};
-pub use recording::{RecordAnswer, Recorded};
+pub use lookup::PositionsRead;
+pub use recording::Recorded;
 
 use crate::config;
 use crate::record::Chunk;

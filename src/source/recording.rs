@@ -17,9 +17,8 @@ use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 
 use super::client::RETRY_BACKOFF_MS;
 use super::context::Statistics;
-use super::lookup::Stored;
 use super::membership::Tenures;
-use crate::domain::Partition;
+use crate::domain::{Partition, RecordAnswer, Stored};
 
 /// A commit answered faster than this can't have been sent twice: half of librdkafka's pause before a second copy
 /// (which it shortens by a fifth at most).
@@ -31,23 +30,6 @@ pub(super) const COUNTERS: Duration = Duration::from_secs(4);
 /// Longest wait for a passing rebalance to be over; then the read-back decides without it. The slowest member has
 /// `max.poll.interval.ms` for its part.
 pub(super) const PASSING: Duration = Duration::from_secs(60);
-
-/// What the broker said to an OffsetCommit.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RecordAnswer {
-    /// Clean ok.
-    Stored,
-    /// Refused because of a rebalance that may leave the partitions where they are.
-    Passing(String),
-    /// The membership is gone; or it was found gone before anything was sent.
-    Gone(String),
-    /// Refused for what it says (rights, size): sending it again won't help.
-    Refused(String),
-    /// Neither stored nor refused for sure.
-    Unclear(String),
-    /// Not sent: a partition is not ours.
-    NotOwned,
-}
 
 /// What became of a [`record`](super::Control::record).
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -21,11 +21,12 @@ use super::control::Command;
 use super::event::SourceEvent;
 use super::filling::Filling;
 use super::flow::Flow;
-use super::lookup::{Lookup, PositionToStore};
+use super::lookup::Lookup;
 use super::membership::Membership;
-use super::recording::{Copies, RecordAnswer, Recorded, Recording};
+use super::recording::{Copies, Recorded, Recording};
 use super::{SourceError, SourceSpec};
 use crate::domain::{Offset, Partition};
+use crate::domain::{PositionToStore, RecordAnswer};
 use crate::record::Chunk;
 
 /// Longest sleep when nothing is going on. A command or anything from Kafka ends it at once.

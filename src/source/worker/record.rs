@@ -10,9 +10,9 @@ use tracing::{debug, warn};
 
 use super::Worker;
 use crate::domain::Partition;
-use crate::source::lookup::PositionToStore;
-use crate::source::recording::{COUNTERS, PASSING, RecordAnswer, Recorded, Recording, SENT_ONCE, answered, sort};
-use crate::source::{SourceError, Stored};
+use crate::domain::{PositionToStore, RecordAnswer, Stored};
+use crate::source::SourceError;
+use crate::source::recording::{COUNTERS, PASSING, Recorded, Recording, SENT_ONCE, answered, sort};
 
 /// Pause before a failed read-back is repeated.
 const READ_AGAIN: Duration = Duration::from_millis(200);
