@@ -5,9 +5,8 @@ use std::collections::BTreeMap;
 use serde_json_path::JsonPath;
 use toml::de::DeValue;
 
-use super::reader::{Item, Section};
+use super::reader::{Item, Section, Span, all};
 use super::{Column, ColumnKind, ColumnSource};
-use crate::config::reader::Span;
 
 const RICH: &str = "columns = [{ name = \"id\", path = \"$.id\" }, …]";
 
@@ -43,17 +42,11 @@ pub(super) fn read(route: &mut Section<'_>) -> Option<Vec<Column>> {
             );
             None
         }
-        None => collect(items.iter().map(rich)),
+        None => all(items.iter().map(rich)),
     };
     // A name that occurs twice is worth telling even when another column has a problem.
     let unique = unique(&items);
     columns.filter(|_| unique)
-}
-
-/// Reads all before it gives up, so that every column's problem is noted.
-fn collect(columns: impl Iterator<Item = Option<Column>>) -> Option<Vec<Column>> {
-    let all: Vec<_> = columns.collect();
-    all.into_iter().collect()
 }
 
 fn lists(names: &[Item<'_>], paths: &Item<'_>) -> Option<Vec<Column>> {
@@ -65,7 +58,7 @@ fn lists(names: &[Item<'_>], paths: &Item<'_>) -> Option<Vec<Column>> {
         );
         return None;
     }
-    collect(names.iter().zip(&items).map(|(name, path)| {
+    all(names.iter().zip(&items).map(|(name, path)| {
         let (name, from) = (self::name(name), self::path(path));
         Some(Column { name: name?, from: from?, default: None, kind: ColumnKind::AsIs })
     }))
@@ -86,9 +79,16 @@ fn path(item: &Item<'_>) -> Option<ColumnSource> {
     match JsonPath::parse(text) {
         Ok(_) => Some(ColumnSource::Path(text.to_owned())),
         Err(error) => {
-            let at = error.position();
-            let hint = "RFC 9535: $.name, $['a name'], $.list[0], $.list[-1], $.list[*].name";
-            item.problem(format!("{text:?} is no JSONPath: {} (character {at})", error.message()), hint);
+            // The place is where the parser gave up, in bytes from 0; its words are about its own grammar.
+            let understood = || text.char_indices().take_while(|(at, _)| *at < error.position());
+            let at = understood().last().map_or(0, |(at, c)| at + c.len_utf8());
+            let what = if text.starts_with('$') {
+                let character = understood().count() + 1;
+                format!("{text:?} is no JSONPath: it makes no sense from character {character} on")
+            } else {
+                format!("{text:?} is no JSONPath: it does not begin with `$`")
+            };
+            item.problem_within(at, what, "RFC 9535: $.name, $['a name'], $.list[0], $.list[-1], $.list[*].name");
             None
         }
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use http::Uri;
 use toml::de::DeValue;
 
-use super::reader::{Item, Section};
+use super::reader::{Item, Section, all};
 use super::{Engine, EngineKind, Timeouts, origin};
 
 const MS: Duration = Duration::from_millis(1);
@@ -36,7 +36,9 @@ pub(super) fn read(mut section: Section<'_>) -> Read {
     let rewrite = section.take("rewrite").map_or(Some(BTreeMap::new()), |item| self::rewrite(&item));
     let plain = section.take("allow_plain_redirect").map_or(Some(false), |item| item.boolean());
     let ca_file = section.take("ca_file").map_or(Some(None), |item| self::ca_file(&item).map(Some));
-    let database = section.take("database").and_then(|item| super::route::identifier(&item, "a database"));
+    // A bad name has its problem noted; the tables should not add theirs.
+    let database = section.take("database");
+    let database = database.map(|item| super::route::identifier(&item, "a database").unwrap_or_default());
     let user = section.require("user", "the user of all loads: user = \"loader\"");
     let user = user.and_then(|item| self::user(&item));
     let password = section.require("password", "password = { env = \"NAME\" }; password = \"\" for a user without one");
@@ -77,24 +79,29 @@ fn kind(item: &Item<'_>) -> Option<EngineKind> {
 
 /// A list of addresses, one address, or the text of either elsewhere, separated by commas.
 fn frontends(item: &Item<'_>) -> Option<Vec<Uri>> {
-    let texts: Vec<(Item<'_>, String)> = if matches!(item.value(), DeValue::Array(_)) {
-        let items = item.list("a list of addresses")?;
-        let texts = items.into_iter().map(|item| item.string("an address").map(str::to_owned).map(|text| (item, text)));
-        texts.collect::<Option<_>>()?
-    } else {
-        vec![(item.clone(), origin::text(item, "the addresses of the frontends")?)]
-    };
-    let mut frontends = Vec::new();
-    for (item, text) in &texts {
-        for address in text.split(',').map(str::trim).filter(|address| !address.is_empty()) {
-            frontends.push(frontend(item, address)?);
-        }
-    }
+    let texts = addresses(item, "the addresses of the frontends")?;
+    let frontends: Vec<Uri> = all(texts.iter().map(|(item, text)| frontend(item, text)))?;
     if frontends.is_empty() {
         item.problem("no frontend is named", "frontends = [\"http://fe-1:8030\", \"http://fe-2:8030\"]");
         return None;
     }
     Some(frontends)
+}
+
+/// Addresses in a list, or in one text with commas, each with the place where it stands.
+pub(super) fn addresses<'t>(item: &Item<'t>, what: &str) -> Option<Vec<(Item<'t>, String)>> {
+    let texts: Vec<(Item<'t>, String)> = if matches!(item.value(), DeValue::Array(_)) {
+        let items = item.list(what)?;
+        all(items.into_iter().map(|item| item.words("an address").map(str::to_owned).map(|text| (item, text))))?
+    } else {
+        vec![(item.clone(), origin::text(item, what)?)]
+    };
+    let mut addresses = Vec::new();
+    for (item, text) in texts {
+        let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+        addresses.extend(parts.map(|part| (item.clone(), part.to_owned())));
+    }
+    Some(addresses)
 }
 
 fn frontend(item: &Item<'_>, address: &str) -> Option<Uri> {
@@ -142,7 +149,7 @@ fn backends(item: &Item<'_>) -> Option<Vec<String>> {
         }
         Some(text.to_ascii_lowercase())
     });
-    backends.collect()
+    all(backends)
 }
 
 fn is_backend(text: &str) -> bool {
@@ -184,7 +191,7 @@ fn rewrite(item: &Item<'_>) -> Option<BTreeMap<String, String>> {
         }
         Some(((*from).to_owned(), to.to_owned()))
     });
-    read.collect()
+    all(read)
 }
 
 fn ca_file(item: &Item<'_>) -> Option<PathBuf> {

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use http::{HeaderName, HeaderValue};
 use toml::de::DeValue;
 
-use super::reader::Item;
+use super::mask::is_sensitive;
+use super::reader::{Item, all};
 
 /// Headers that the loader sets itself or must never send, and why.
 const OWNED: [(&[&str], &str); 11] = [
@@ -78,18 +79,22 @@ const OWNED: [(&[&str], &str); 11] = [
 /// Reads `load`. Names come out in lower case. `None`: at least one problem is noted.
 pub(super) fn read(item: &Item<'_>) -> Option<BTreeMap<String, String>> {
     let entries = item.section("a table of load headers")?.entries();
-    let count = entries.len();
-    let headers: BTreeMap<_, _> = entries.iter().filter_map(|(name, item)| header(name, item)).collect();
-    if headers.len() < count {
-        // Either a problem was noted, or two spellings of one name met.
-        item.error("every load header has to be legal and named once, upper and lower case being the same");
-        return None;
+    let read: Vec<(String, String)> = all(entries.iter().map(|(name, item)| header(name, item)))?;
+    let mut headers = BTreeMap::new();
+    for ((name, value), (_, item)) in read.into_iter().zip(&entries) {
+        if headers.insert(name, value).is_some() {
+            item.error("is set twice: upper and lower case make no difference to HTTP");
+            return None;
+        }
     }
     Some(headers)
 }
 
 fn header(name: &str, item: &Item<'_>) -> Option<(String, String)> {
     let lower = name.to_ascii_lowercase();
+    if is_sensitive(name) {
+        item.conceal();
+    }
     if let Some((_, reason)) = OWNED.iter().find(|(names, _)| names.contains(&lower.as_str())) {
         item.problem("can't be set for a route", *reason);
         return None;

@@ -2,10 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use toml::de::DeValue;
-
-use super::reader::{Item, Section};
-use super::{Kafka, Start, origin, properties, start};
+use super::reader::{Item, Section, all};
+use super::{Kafka, Start, engine, properties, start};
 
 /// Prefix of the group of every pipeline whose routes do not name one.
 pub(super) const GROUP: &str = "loadlock";
@@ -40,25 +38,19 @@ pub(super) fn read(mut section: Section<'_>) -> Read {
 
 /// `"a:9092,b:9092"`, `["a:9092", "b:9092"]`, or either's text elsewhere.
 fn brokers(item: &Item<'_>) -> Option<String> {
-    let texts: Vec<(Item<'_>, String)> = if matches!(item.value(), DeValue::Array(_)) {
-        let items = item.list("a list of brokers")?;
-        let texts = items.into_iter().map(|item| item.words("host:port").map(str::to_owned).map(|text| (item, text)));
-        texts.collect::<Option<_>>()?
-    } else {
-        vec![(item.clone(), origin::text(item, "the brokers, host:port,host:port")?)]
-    };
-    let mut brokers = Vec::new();
-    for (item, text) in &texts {
-        for broker in text.split(',').map(str::trim).filter(|broker| !broker.is_empty()) {
-            if !is_broker(broker) {
-                item.problem(format!("{broker:?} is no broker"), "host:port, as in \"kafka-1:9092,kafka-2:9092\"");
-                return None;
-            }
-            brokers.push(broker);
+    const HINT: &str = "host:port, as in \"kafka-1:9092,kafka-2:9092\"";
+    let addresses = engine::addresses(item, "the brokers")?;
+    let brokers: Vec<&str> = all(addresses.iter().map(|(item, broker)| {
+        if !is_broker(broker) {
+            // What looks like a user and a password is not repeated.
+            let shown = if broker.contains('@') { "this".to_owned() } else { format!("{broker:?}") };
+            item.problem(format!("{shown} is no broker"), HINT);
+            return None;
         }
-    }
+        Some(broker.as_str())
+    }))?;
     if brokers.is_empty() {
-        item.problem("no broker is named", "host:port, as in \"kafka-1:9092,kafka-2:9092\"");
+        item.problem("no broker is named", HINT);
         return None;
     }
     Some(brokers.join(","))
@@ -67,7 +59,7 @@ fn brokers(item: &Item<'_>) -> Option<String> {
 /// `host:port`, with librdkafka's optional `PROTOCOL://` in front.
 fn is_broker(text: &str) -> bool {
     let address = text.split_once("://").map_or(text, |(_, address)| address);
-    super::engine::is_host_port(address)
+    engine::is_host_port(address)
 }
 
 #[cfg(test)]

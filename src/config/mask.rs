@@ -11,8 +11,16 @@ use super::problem::Excerpt;
 const MASK: char = '…';
 
 /// Words that announce a secret when they stand left of `=`, with the edits that still count as that word.
-const WORDS: [(&str, usize); 7] =
-    [("password", 2), ("passphrase", 2), ("secret", 2), ("key", 1), ("token", 1), ("pem", 0), ("jaas", 1)];
+const WORDS: [(&str, usize); 8] = [
+    ("password", 2),
+    ("passphrase", 2),
+    ("secret", 2),
+    ("key", 1),
+    ("token", 1),
+    ("pem", 0),
+    ("jaas", 1),
+    ("authorization", 2),
+];
 
 /// True if a key of that name may hold a secret, or nearly has the name of one that does.
 pub(super) fn is_sensitive(name: &str) -> bool {
@@ -31,31 +39,31 @@ pub(super) fn excerpt(text: &str, place: &Range<usize>, secrets: &[Range<usize>]
     let line_start = text.get(..start)?.rfind('\n').map_or(0, |at| at + 1);
     let line_end = text.get(start..)?.find('\n').map_or(text.len(), |at| start + at);
     let line = text.get(line_start..line_end)?.trim_end_matches('\r');
-    let mut hidden = announced(line);
-    hidden.extend(secrets.iter().filter_map(|secret| {
-        let overlap = secret.start.max(line_start)..secret.end.min(line_start + line.len());
-        (overlap.start < overlap.end).then(|| overlap.start - line_start..overlap.end - line_start)
-    }));
+    let announced = announced(line).map_or(line_end, |at| line_start + at);
 
     let mut shown = String::new();
     let (mut before, mut width) = (0, 0);
     for (at, c) in line.char_indices() {
-        let secret = hidden.iter().any(|range| range.contains(&at));
+        let at = line_start + at;
+        let secret = at >= announced || secrets.iter().any(|secret| secret.contains(&at));
         if secret && shown.ends_with(MASK) {
             continue;
         }
         let c = if secret { MASK } else { c };
         // A tab would put the caret in another column than the text.
         shown.push(if c == '\t' { ' ' } else { c });
-        let at = line_start + at;
         before += usize::from(at < place.start);
         width += usize::from(at >= place.start && at < place.end);
     }
     Some(Excerpt { line: shown.trim_end().to_owned(), before, width: width.max(1) })
 }
 
-/// Parts of a line behind a word that announces a secret, to its end; a reference to a variable or a file is none.
-fn announced(line: &str) -> Vec<Range<usize>> {
+/// Where the secret begins that a word announces, or that a URL with a user holds: from there to its end the line is not
+/// shown. A reference to a variable or a file is no secret.
+fn announced(line: &str) -> Option<usize> {
+    if let Some((url, _)) = line.find("://").zip(line.rfind('@')).filter(|(url, at)| url < at) {
+        return Some(url);
+    }
     let mut from = 0;
     while let Some(equals) = line.get(from..).and_then(|rest| rest.find('=')).map(|at| from + at) {
         let left = line.get(from..equals).unwrap_or_default();
@@ -64,11 +72,11 @@ fn announced(line: &str) -> Vec<Range<usize>> {
         let value = right.trim_start_matches([' ', '{', '\t']);
         let reference = value.starts_with("env") || value.starts_with("file");
         if is_sensitive(name) && !reference {
-            return vec![equals + 1 + (right.len() - right.trim_start().len())..line.len()];
+            return Some(equals + 1 + (right.len() - right.trim_start().len()));
         }
         from = equals + 1;
     }
-    Vec::new()
+    None
 }
 
 #[cfg(test)]
@@ -92,6 +100,8 @@ mod tests {
             r#"decrypt = { cipher = "aes-ecb", key = "hunter2" }"#,
             r#"decrypt = { cipher = "aes-ecb", kye = "hunter2" }"#,
             r#"decrypt = { cypher = "x", key = hunter2, format = "hex" }"#,
+            r#"Authorization = "Basic hunter2""#,
+            r#"frontends = ["http://root:hunter2@fe:8030]"#,
         ] {
             assert!(!shown(line).contains("hunter2"), "{}", shown(line));
         }

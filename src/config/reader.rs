@@ -186,6 +186,12 @@ fn joined(path: &str, key: &str) -> String {
     if path.is_empty() { key } else { format!("{path}.{key}") }
 }
 
+/// All values, if every one could be read. Reads all before it gives up, so that every problem is noted.
+pub(super) fn all<T, C: FromIterator<T>>(read: impl Iterator<Item = Option<T>>) -> Option<C> {
+    let all: Vec<_> = read.collect();
+    all.into_iter().collect()
+}
+
 /// The name that was probably meant.
 pub(super) fn nearest<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
     known
@@ -223,6 +229,13 @@ impl<'t> Item<'t> {
     /// Notes an error at this value.
     pub(super) fn problem(&self, what: impl Into<String>, hint: impl Into<String>) {
         self.reading.note(Severity::Error, &self.span, &self.path, what.into(), Some(hint.into()));
+    }
+
+    /// Notes an error at byte `at` of a string, if it stands in the file as it is.
+    pub(super) fn problem_within(&self, at: usize, what: impl Into<String>, hint: impl Into<String>) {
+        let written = self.reading.text.get(self.span.start + 1..self.span.end.saturating_sub(1));
+        let place = if written == self.value().as_str() { self.span.start + 1 + at } else { self.span.start };
+        self.reading.note(Severity::Error, &(place..self.span.end), &self.path, what.into(), Some(hint.into()));
     }
 
     /// Notes an error that needs no more words.

@@ -83,7 +83,8 @@ fn is_identifier(name: &str) -> bool {
 fn table(item: &Item<'_>, database: Option<&str>) -> Option<Table> {
     let text = item.words("the name of a table")?;
     let (database, name) = match (text.split_once('.'), database) {
-        (Some(parts), _) => parts,
+        (Some((database, name)), _) if is_identifier(database) => (database, name),
+        (Some(_), _) => ("", ""),
         (None, Some(database)) => (database, text),
         (None, None) => {
             item.problem(
@@ -93,7 +94,7 @@ fn table(item: &Item<'_>, database: Option<&str>) -> Option<Table> {
             return None;
         }
     };
-    if !is_identifier(database) || !is_identifier(name) {
+    if !is_identifier(name) {
         item.problem(
             format!("{text:?} can't be the name of a table"),
             "\"table\" or \"database.table\": letters, digits, `_`, `-` and `$`",

@@ -61,7 +61,7 @@ pub fn show_size(bytes: u64) -> String {
 }
 
 fn show(number: u64, units: &[(&str, u64)]) -> String {
-    let fits = units.iter().rev().find(|(_, scale)| number >= *scale && number % scale == 0);
+    let fits = units.iter().rev().find(|(_, scale)| number >= *scale && number.is_multiple_of(*scale));
     match fits.or(units.first()) {
         Some((name, scale)) => format!("{}{name}", number / scale),
         None => number.to_string(),
