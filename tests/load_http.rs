@@ -121,8 +121,8 @@ async fn starrocks_rows_become_a_prepared_transaction() {
     let loader = starrocks(&frontend);
     assert_eq!(loader.framing(), Framing::Array);
     let mut load = loader.open(target());
-    load.write(rows(r#",{"id":1},{"id":2}"#, 2)).await.expect("taken");
-    load.write(rows(r#",{"id":3}"#, 1)).await.expect("taken");
+    load.push(rows(r#",{"id":1},{"id":2}"#, 2)).expect("taken");
+    load.push(rows(r#",{"id":3}"#, 1)).expect("taken");
     let prepared = load.prepare().await.expect("prepared");
     let Prepared { id, rows, bytes, counts } = prepared;
     assert_eq!((id, rows, bytes), (Some(TxnId(239)), 3, 27));
@@ -140,7 +140,7 @@ async fn each_hop_gets_the_right_body_and_the_same_headers() {
     let (backend, _) = good_backend().await;
     let frontend = Server::redirecting(backend.address).await;
     let mut load = starrocks(&frontend).open(target());
-    load.write(rows(r#",{"id":1}"#, 1)).await.expect("taken");
+    load.push(rows(r#",{"id":1}"#, 1)).expect("taken");
     load.prepare().await.expect("prepared");
     let (first, second) = (frontend.seen(), backend.seen());
     assert_eq!(first.len(), second.len());
@@ -170,7 +170,7 @@ async fn a_large_load_is_sent_as_several_bodies_with_one_set_of_headers() {
     let config = engine(EngineKind::StarRocks, &[frontend.address]);
     let mut load = Loader::with_engine(&config, Box::new(small)).expect("a loader").open(target());
     for piece in [r#",{"id":1},{"id":2}"#, r#",{"a":3}"#, r#",{"id":4},{"id":5},{"id":6},{"id":7}"#, r#",{"id":8}"#] {
-        load.write(rows(piece, piece.matches('{').count() as u64)).await.expect("taken");
+        load.push(rows(piece, piece.matches('{').count() as u64)).expect("taken");
     }
     let prepared = load.prepare().await.expect("prepared");
     assert_eq!(prepared.rows, 8);
@@ -207,8 +207,8 @@ async fn doris_prepares_with_one_request_and_commits_by_id() {
     let loader = doris(&frontend);
     assert_eq!(loader.framing(), Framing::Lines);
     let mut load = loader.open(target());
-    load.write(rows("{\"id\":1}\n{\"id\":2}\n", 2)).await.expect("taken");
-    load.write(rows("{\"id\":3}\n", 1)).await.expect("taken");
+    load.push(rows("{\"id\":1}\n{\"id\":2}\n", 2)).expect("taken");
+    load.push(rows("{\"id\":3}\n", 1)).expect("taken");
     let prepared = load.prepare().await.expect("prepared");
     assert_eq!((prepared.id, prepared.rows), (Some(TxnId(18_036)), 3));
     assert_eq!(loader.state(&txn(None)).await, Ok(TxnState::Prepared));
@@ -225,7 +225,7 @@ async fn redirects_are_followed_over_a_follower_and_not_for_ever() {
     let leader = Server::redirecting(backend.address).await;
     let follower = Server::redirecting(leader.address).await;
     let mut load = starrocks(&follower).open(target());
-    load.write(rows(r#",{"id":1}"#, 1)).await.expect("taken");
+    load.push(rows(r#",{"id":1}"#, 1)).expect("taken");
     load.prepare().await.expect("prepared");
     assert_eq!((leader.seen().len(), backend.seen().len()), (3, 3));
     assert_eq!(leader.seen()[1].header("transfer-encoding"), Some("chunked"), "held back, hence still whole");
@@ -271,7 +271,7 @@ async fn backends_behind_a_gateway_are_reached_by_the_rewrite_map() {
     config.rewrite.insert("be-1.internal:8040".into(), backend.address.to_string());
     config.backends = vec!["nobody".into()];
     let mut load = Loader::new(&config).expect("a loader").open(target());
-    load.write(rows(r#",{"id":1}"#, 1)).await.expect("taken");
+    load.push(rows(r#",{"id":1}"#, 1)).expect("taken");
     load.prepare().await.expect("prepared");
     assert_eq!(backend.seen()[0].header("authorization"), Some(AUTHORIZATION));
 }
@@ -292,7 +292,7 @@ async fn the_body_waits_for_100_continue() {
     .await;
     let frontend = Server::redirecting(backend.address).await;
     let mut load = starrocks(&frontend).open(target());
-    load.write(rows(r#",{"id":1}"#, 1)).await.expect("taken");
+    load.push(rows(r#",{"id":1}"#, 1)).expect("taken");
     load.prepare().await.expect("prepared");
     assert_eq!(early.load(Ordering::SeqCst), 0, "bytes of the body came before they were asked for");
 }
@@ -314,14 +314,14 @@ async fn a_backend_that_never_says_100_continue_gets_the_body_after_a_while() {
     let mut config = engine(EngineKind::StarRocks, &[frontend.address]);
     config.timeouts.continue_ = Duration::from_millis(100);
     let mut load = Loader::new(&config).expect("a loader").open(target());
-    load.write(rows(r#",{"id":1}"#, 1)).await.expect("taken");
+    load.push(rows(r#",{"id":1}"#, 1)).expect("taken");
     load.prepare().await.expect("prepared");
 }
 
 /// Writes until the load takes no more, at most 50 MiB.
 async fn pour(load: &mut Load) -> u64 {
     let mut written = 0;
-    while written < 50 && load.write(mebibyte()).await.is_ok() {
+    while written < 50 && load.push(mebibyte()).is_ok() {
         written += 1;
     }
     written
@@ -421,10 +421,10 @@ async fn a_pause_between_rows_is_no_stall() {
     let mut config = engine(EngineKind::StarRocks, &[frontend.address]);
     config.timeouts.stall = Duration::from_millis(50);
     let mut load = Loader::new(&config).expect("a loader").open(target());
-    load.write(rows(r#",{"id":1}"#, 1)).await.expect("taken");
+    load.push(rows(r#",{"id":1}"#, 1)).expect("taken");
     let pause = tokio::time::timeout(Duration::from_millis(400), load.failed()).await;
     assert!(pause.is_err(), "the load failed while it had nothing to send");
-    load.write(rows(r#",{"id":2}"#, 1)).await.expect("taken");
+    load.push(rows(r#",{"id":2}"#, 1)).expect("taken");
     assert_eq!(load.prepare().await.expect("prepared").rows, 2);
 }
 
@@ -439,7 +439,7 @@ async fn a_frontend_that_does_not_lead_or_is_down_is_passed_over_and_the_good_on
     let good = Server::redirecting(backend.address).await;
     let config = engine(EngineKind::StarRocks, &[down, old.address, good.address]);
     let mut load = Loader::new(&config).expect("a loader").open(target());
-    load.write(rows(r#",{"id":1}"#, 1)).await.expect("taken");
+    load.push(rows(r#",{"id":1}"#, 1)).expect("taken");
     load.prepare().await.expect("prepared");
     assert_eq!(old.steps(), ["begin"], "later calls go straight to the frontend that answered");
     assert_eq!(good.steps(), ["begin", "load", "prepare"]);
@@ -490,7 +490,7 @@ async fn a_load_waits_for_frontends_that_are_down_and_keeps_its_label() {
     drop(listener);
     let loader = Loader::new(&engine(EngineKind::StarRocks, &[address])).expect("a loader");
     let mut load = loader.open(target());
-    load.write(rows(r#",{"id":1}"#, 1)).await.expect("taken");
+    load.push(rows(r#",{"id":1}"#, 1)).expect("taken");
     assert!(tokio::time::timeout(Duration::from_millis(300), load.failed()).await.is_err(), "it waits");
     let listener = TcpListener::bind(address).await.expect("the same port");
     let to = backend.address;
@@ -509,7 +509,7 @@ async fn a_load_that_waits_for_frontends_ends_when_it_is_abandoned() {
     drop(listener);
     let loader = Loader::new(&engine(EngineKind::Doris, &[address])).expect("a loader");
     let mut load = loader.open(target());
-    load.write(rows("{\"id\":1}\n", 1)).await.expect("taken");
+    load.push(rows("{\"id\":1}\n", 1)).expect("taken");
     assert!(!loader.idle(Duration::from_millis(100)).await);
     load.abandon();
     assert!(loader.idle(Duration::from_secs(5)).await);
@@ -536,7 +536,7 @@ async fn an_abandoned_body_is_torn_and_its_transaction_rolled_back() {
     let frontend = Server::redirecting(backend.address).await;
     let loader = starrocks(&frontend);
     let mut load = loader.open(target());
-    load.write(rows(r#",{"id":1}"#, 1)).await.expect("taken");
+    load.push(rows(r#",{"id":1}"#, 1)).expect("taken");
     until("the body is on its way", || backend.steps().len() == 2).await;
     load.abandon();
     assert!(loader.idle(Duration::from_secs(5)).await);
@@ -565,7 +565,7 @@ async fn with_prepare(prepare: &'static str, state: &'static str) -> Server {
 
 async fn one_row(loader: &Loader) -> Result<Prepared, Failure> {
     let mut load = loader.open(target());
-    load.write(rows(r#",{"id":1}"#, 1)).await.expect("taken");
+    load.push(rows(r#",{"id":1}"#, 1)).expect("taken");
     load.prepare().await
 }
 
@@ -644,32 +644,12 @@ async fn a_prepare_that_nobody_waits_for_is_seen_through_and_rolled_back() {
     let frontend = Server::redirecting(backend.address).await;
     let loader = starrocks(&frontend);
     let mut load = loader.open(target());
-    load.write(rows(r#",{"id":1}"#, 1)).await.expect("taken");
+    load.push(rows(r#",{"id":1}"#, 1)).expect("taken");
     let prepare = tokio::spawn(load.prepare());
     until("prepare is asked for", || backend.steps().last().is_some_and(|step| step == "prepare")).await;
     prepare.abort();
     assert!(loader.idle(Duration::from_secs(5)).await);
     assert_eq!(backend.steps(), ["begin", "load", "prepare", "rollback"]);
-}
-
-#[tokio::test]
-async fn a_write_that_is_given_up_half_way_spoils_the_load() {
-    let backend = Server::start(|head, mut conn| async move {
-        if head.step() == "load" {
-            conn.say_continue().await;
-            return conn.hold().await;
-        }
-        conn.answer(OK).await;
-    })
-    .await;
-    let frontend = Server::redirecting(backend.address).await;
-    let mut load = starrocks(&frontend).open(target());
-    let full =
-        tokio::time::timeout(Duration::from_millis(500), async { while load.write(mebibyte()).await.is_ok() {} });
-    assert!(full.await.is_err(), "the server does not read, so writing has to wait");
-    assert!(load.write(mebibyte()).await.is_err());
-    let failure = failure(load).await;
-    assert!(failure.what.contains("given up half-way"), "{failure}");
 }
 
 #[tokio::test]
@@ -709,7 +689,7 @@ async fn a_frontend_that_takes_the_load_itself_is_not_believed() {
     })
     .await;
     let mut load = doris(&proxy).open(target());
-    load.write(rows("{\"id\":1}\n", 1)).await.expect("taken");
+    load.push(rows("{\"id\":1}\n", 1)).expect("taken");
     let refused = failure(load).await;
     assert_eq!(refused.class, Class::Refused);
     assert!(refused.what.contains("instead of redirecting"), "{refused}");
@@ -723,7 +703,7 @@ async fn memory_is_given_back_when_the_rows_are_in_the_socket() {
     let mut load = starrocks(&frontend).open(target());
     for _ in 0..3 {
         let permit = Arc::clone(&budget).acquire_owned().await.expect("open");
-        load.write(Rows { permit: Some(permit), ..mebibyte() }).await.expect("taken");
+        load.push(Rows { permit: Some(Arc::new(permit)), ..mebibyte() }).expect("taken");
     }
     until("the budget is whole again", || budget.available_permits() == 3).await;
     assert_eq!(load.prepare().await.expect("prepared").rows, 3);
