@@ -126,6 +126,8 @@ fn allowed(name: &str, value: &str, item: &Item<'_>) -> bool {
     };
     let text = librdkafka_text(&error);
     if text.contains("No such configuration property") {
+        // It may be the name of a password, misspelt.
+        item.conceal();
         item.problem("librdkafka does not know this property", "see CONFIGURATION.md of librdkafka 2.12 for all");
     } else if is_sensitive(name) {
         item.error("librdkafka refuses the value");
