@@ -1,4 +1,5 @@
 //! The two dialects against one table of situations: what means the same has to be sorted into the same reply.
+#![allow(clippy::expect_used, clippy::panic, reason = "a test fails by panicking, in its helpers too")]
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

@@ -1,4 +1,5 @@
 //! The loader against servers that redirect, refuse, reset, stall and forget on purpose.
+#![allow(clippy::expect_used, clippy::panic, reason = "a test fails by panicking, in its helpers too")]
 
 #[path = "load_http/server.rs"]
 mod server;
@@ -85,7 +86,8 @@ fn prepared_of(rows: u64) -> String {
 }
 
 async fn failure(load: Load) -> Failure {
-    load.prepare().await.expect_err("the load has to fail")
+    let ended = tokio::time::timeout(Duration::from_secs(20), load.prepare()).await;
+    ended.expect("an end within 20 s").expect_err("the load has to fail")
 }
 
 /// A StarRocks backend that does all that it is asked for, and counts rows by their opening braces.
@@ -139,7 +141,10 @@ async fn starrocks_rows_become_a_prepared_transaction() {
 async fn each_hop_gets_the_right_body_and_the_same_headers() {
     let (backend, _) = good_backend().await;
     let frontend = Server::redirecting(backend.address).await;
-    let mut load = starrocks(&frontend).open(target());
+    let mut target = target();
+    target.table.name = "订单".into();
+    target.headers.insert("connection".into(), "keep-alive".into());
+    let mut load = starrocks(&frontend).open(target);
     load.push(rows(r#",{"id":1}"#, 1)).expect("taken");
     load.prepare().await.expect("prepared");
     let (first, second) = (frontend.seen(), backend.seen());
@@ -151,6 +156,8 @@ async fn each_hop_gets_the_right_body_and_the_same_headers() {
             assert_eq!(head.header("host"), Some(server.address.to_string().as_str()));
         }
         let load = first.step() == "load";
+        assert!(!load || second.header("table") == Some("订单"));
+        assert_eq!(second.header("connection"), Some("close"), "no route overrides what HTTP needs");
         assert_eq!(first.method, if load { "PUT" } else { "POST" });
         assert_eq!(first.header("content-length"), Some("0"), "a frontend is sent no body");
         assert_eq!(first.header("expect"), load.then_some("100-continue"));
@@ -320,11 +327,14 @@ async fn a_backend_that_never_says_100_continue_gets_the_body_after_a_while() {
 
 /// Writes until the load takes no more, at most 50 MiB.
 async fn pour(load: &mut Load) -> u64 {
-    let mut written = 0;
-    while written < 50 && load.push(mebibyte()).is_ok() {
-        written += 1;
-    }
-    written
+    let pouring = async {
+        let mut written = 0;
+        while written < 50 && load.push(mebibyte()).is_ok() {
+            written += 1;
+        }
+        written
+    };
+    tokio::time::timeout(Duration::from_secs(20), pouring).await.expect("an end within 20 s")
 }
 
 #[tokio::test]
@@ -453,9 +463,21 @@ async fn a_call_that_may_have_been_heard_is_not_repeated_at_another_frontend() {
     let loader = Loader::new(&config).expect("a loader");
     assert!(matches!(loader.commit(&txn(None)).await, Answer::Unclear(Failure { class: Class::Unclear, .. })));
     assert!(other.seen().is_empty());
-    // A question has no effect, so it is asked again.
-    let state = loader.state(&txn(None)).await.expect_err("no state in that answer");
-    assert_eq!((state.class, other.steps().len()), (Class::Unclear, 1));
+    assert_eq!(loader.commit(&txn(None)).await, Answer::Done, "the next call begins at the other frontend");
+    assert_eq!(silent.steps(), ["commit"]);
+}
+
+#[tokio::test]
+async fn a_question_goes_on_until_a_frontend_answers_it() {
+    let silent = Server::start(|_, conn| async move { conn.reset() }).await;
+    let broken = Server::start(|_, mut conn| async move { conn.answer_with("502 Bad Gateway", "", "").await }).await;
+    let good = Server::start(|_, mut conn| async move { conn.answer(STATE_PREPARED).await }).await;
+    let config = engine(EngineKind::StarRocks, &[silent.address, broken.address, good.address]);
+    let loader = Loader::new(&config).expect("a loader");
+    assert_eq!(loader.state(&txn(None)).await, Ok(TxnState::Prepared));
+    let config = engine(EngineKind::StarRocks, &[silent.address, broken.address]);
+    let unknown = Loader::new(&config).expect("a loader").state(&txn(None)).await.expect_err("nobody knows");
+    assert_eq!(unknown.class, Class::Away, "{unknown}");
 }
 
 #[tokio::test]
@@ -731,4 +753,88 @@ async fn a_roll_back_that_the_backend_does_not_know_ends_by_cancel() {
     .await;
     assert_eq!(starrocks(&frontend).abort(&txn(None)).await, Answer::Done);
     assert_eq!(frontend.steps(), ["rollback", "_cancel"]);
+}
+
+/// A frontend behind TLS that redirects every call to `to`.
+async fn https_frontend(to: SocketAddr) -> SocketAddr {
+    use rustls::pki_types::pem::PemObject;
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+    use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+
+    let chain = vec![CertificateDer::from_pem_file("tests/data/engines/tls/node.pem").expect("a certificate")];
+    let key = PrivateKeyDer::from_pem_file("tests/data/engines/tls/node.key").expect("a key");
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let config = config.expect("versions").with_no_client_auth().with_single_cert(chain, key).expect("a pair");
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    tokio::spawn(async move {
+        while let Ok((tcp, _)) = listener.accept().await {
+            let Ok(tls) = acceptor.accept(tcp).await else { continue };
+            let mut stream = BufReader::new(tls);
+            let mut head = String::new();
+            while !head.ends_with("\r\n\r\n") && stream.read_line(&mut head).await.is_ok_and(|n| n > 0) {}
+            let path = head.split(' ').nth(1).unwrap_or_default();
+            let redirect =
+                format!("HTTP/1.1 307 Temporary Redirect\r\nlocation: http://{to}{path}\r\ncontent-length: 0\r\n\r\n");
+            let _ = stream.write_all(redirect.as_bytes()).await;
+            let _ = stream.shutdown().await;
+        }
+    });
+    address
+}
+
+fn https_engine(address: SocketAddr) -> Engine {
+    Engine {
+        frontends: vec![format!("https://{address}").parse().expect("an address")],
+        ca_file: Some("tests/data/engines/tls/ca.pem".into()),
+        ..engine(EngineKind::StarRocks, &[])
+    }
+}
+
+#[tokio::test]
+async fn https_frontends_are_checked_and_plain_backends_need_a_permission() {
+    let (backend, _) = good_backend().await;
+    let address = https_frontend(backend.address).await;
+
+    let strict = Loader::new(&https_engine(address)).expect("a loader");
+    let refused = failure(strict.open(target())).await;
+    assert_eq!(refused.class, Class::Refused);
+    assert!(refused.what.contains("engine.allow_plain_redirect"), "{refused}");
+    assert!(backend.seen().is_empty());
+
+    let config = Engine { allow_plain_redirect: true, ..https_engine(address) };
+    one_row(&Loader::new(&config).expect("a loader")).await.expect("prepared");
+
+    let stranger = Engine { ca_file: None, ..config };
+    let unknown = Loader::new(&stranger).expect("a loader").state(&txn(None)).await.expect_err("an unknown issuer");
+    assert_eq!(unknown.class, Class::Away);
+    assert!(unknown.what.contains("certificate"), "{unknown}");
+}
+
+#[test]
+fn a_loader_that_cannot_work_says_why() {
+    let at = |uri: &str| vec![uri.parse().expect("an address")];
+    let base = engine(EngineKind::Doris, &[]);
+    let cases = [
+        (base.clone(), "engine.frontends is empty"),
+        (Engine { frontends: at("ftp://u:secret@fe:21"), ..base.clone() }, "fe is neither an http nor an https"),
+        (
+            Engine { frontends: at("http://fe:8030"), backends: vec!["10.0.0.0/99".into()], ..base.clone() },
+            "10.0.0.0/99",
+        ),
+        (
+            Engine { ca_file: Some("no-such-file".into()), frontends: at("http://fe:8030"), ..base.clone() },
+            "no-such-file",
+        ),
+        (
+            Engine { ca_file: Some("tests/data/engines/replies.json".into()), frontends: at("http://fe:8030"), ..base },
+            "holds no certificate",
+        ),
+    ];
+    for (config, says) in cases {
+        let text = Loader::new(&config).err().expect("refused").to_string();
+        assert!(text.contains(says) && !text.contains("secret"), "{text}");
+    }
 }

@@ -196,11 +196,12 @@ impl Shared {
         Failure::new(class, format!("{engine} {step} for table {}, label {}: {what}", txn.table, txn.label))
     }
 
-    /// Performs a call, at the next frontend if one does not lead or nothing can have been sent. Questions have no
-    /// effect, so they go on to the next frontend after any loss.
+    /// Performs a call, at the next frontend if one does not lead or nothing can have been sent. A question has no
+    /// effect, so it goes on until a frontend gives an answer that can be read.
     pub(super) async fn perform(&self, call: &Call, txn: &TxnName) -> Result<Performed, Miss> {
         let mut last = None;
         let mut unreachable = true;
+        let question = call.step == Step::State;
         for number in self.http.frontends() {
             let fail = |class, what: &str| self.failure(class, call.step, txn, what);
             match self.http.send(number, call).await {
@@ -214,6 +215,14 @@ impl Shared {
                         last = Some(fail(Class::Away, &format!("{at}: {what}")));
                     }
                     Reply::Done { .. } if call.streams() => return Err(Miss::Failed(fail_early(first, &at, fail))),
+                    Reply::Failed { class: class @ (Class::Away | Class::Unclear), what, .. } if question => {
+                        unreachable = false;
+                        last = Some(fail(class, &format!("{at}: {what}")));
+                    }
+                    reply @ Reply::Failed { class: Class::Away, .. } => {
+                        self.http.pass_over(number);
+                        return Ok(Performed::Replied { at, reply });
+                    }
                     reply @ (Reply::Done { .. } | Reply::State(_) | Reply::Again(_) | Reply::Failed { .. }) => {
                         self.http.stay_with(number);
                         return Ok(Performed::Replied { at, reply });
@@ -223,11 +232,14 @@ impl Shared {
                     unreachable &= frontend;
                     last = Some(fail(Class::Away, &what));
                 }
-                Err(Trouble::Lost(what)) if call.step == Step::State => {
+                Err(Trouble::Lost(what)) if question => {
                     unreachable = false;
                     last = Some(fail(Class::Away, &what));
                 }
-                Err(Trouble::Lost(what)) => return Err(Miss::Failed(fail(Class::Unclear, &what))),
+                Err(Trouble::Lost(what)) => {
+                    self.http.pass_over(number);
+                    return Err(Miss::Failed(fail(Class::Unclear, &what)));
+                }
                 Err(Trouble::Refused(what)) => return Err(Miss::Failed(fail(Class::Refused, &what))),
             }
         }

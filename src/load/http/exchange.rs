@@ -60,20 +60,23 @@ async fn read(response: http::Response<Incoming>, limit: usize) -> Result<Raw, S
     let status = response.status().as_u16();
     let location = response.headers().get(header::LOCATION);
     let location = location.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+    if let Some(location) = location.filter(|_| matches!(status, 307 | 308)) {
+        return Ok(Raw { response: Response { status, body: String::new() }, location: Some(location) });
+    }
     let mut body = response.into_body();
     let mut bytes = Vec::new();
     while bytes.len() < limit {
         match body.frame().await {
             None => break,
             Some(Ok(frame)) => bytes.extend_from_slice(frame.data_ref().map_or(&[], Bytes::as_ref)),
-            // A redirect is complete without its body, and of an answer cut short the beginning is worth showing.
-            Some(Err(_)) if location.is_some() || !bytes.is_empty() => break,
+            // Of an answer cut short the beginning is worth showing.
+            Some(Err(_)) if !bytes.is_empty() => break,
             Some(Err(error)) => return Err(format!("the answer (HTTP {status}) broke off: {}", causes(&error))),
         }
     }
     bytes.truncate(limit);
     let body = String::from_utf8_lossy(&bytes).into_owned();
-    Ok(Raw { response: Response { status, body }, location: location.filter(|_| matches!(status, 307 | 308)) })
+    Ok(Raw { response: Response { status, body }, location: None })
 }
 
 /// An error with its causes in one line.

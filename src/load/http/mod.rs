@@ -108,6 +108,11 @@ impl Client {
         self.current.store(frontend, Ordering::Relaxed);
     }
 
+    /// Calls begin at the frontend behind this one from now on: it answers badly, or not at all.
+    pub(super) fn pass_over(&self, frontend: usize) {
+        self.stay_with((frontend + 1) % self.frontends.len());
+    }
+
     /// Performs a call, from a frontend to whatever node it redirects to. The frontend is sent no body.
     pub(super) async fn send(&self, frontend: usize, call: &Call) -> Result<Outcome, Trouble> {
         let Some(first) = self.frontends.get(frontend) else {
@@ -156,25 +161,25 @@ impl Client {
     }
 
     fn head(&self, node: &Node, path: &str, call: &Call, redirected: bool) -> Result<Request<()>, String> {
-        let mut head = Request::builder()
-            .method(call.method.clone())
-            .uri(path)
-            .header(header::HOST, node.to_string())
-            .header(header::AUTHORIZATION, self.authorization.clone())
-            .header(header::CONNECTION, "close");
+        let head = Request::builder().method(call.method.clone()).uri(path).body(());
+        let mut head = head.map_err(|_| format!("{node} redirects to a path that HTTP does not allow"))?;
+        let wrong = |name: &str| format!("header {name:?} has a name or value that HTTP does not allow");
+        let headers = head.headers_mut();
+        for (name, value) in &call.headers {
+            let value = HeaderValue::from_bytes(value.as_bytes()).map_err(|_| wrong(name))?;
+            headers.insert(HeaderName::try_from(name.as_str()).map_err(|_| wrong(name))?, value);
+        }
+        headers.insert(header::HOST, HeaderValue::try_from(node.to_string()).map_err(|_| wrong("host"))?);
+        headers.insert(header::AUTHORIZATION, self.authorization.clone());
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         if !(call.streams() && redirected) {
-            head = head.header(header::CONTENT_LENGTH, "0");
+            headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
         }
         if call.streams() {
             // Doris' frontend demands it, and a backend that refuses says so before the body is on its way.
-            head = head.header(header::EXPECT, "100-continue");
+            headers.insert(header::EXPECT, HeaderValue::from_static("100-continue"));
         }
-        for (name, value) in &call.headers {
-            let wrong = || format!("header {name:?} has a name or value that HTTP does not allow");
-            let value = HeaderValue::from_bytes(value.as_bytes()).map_err(|_| wrong())?;
-            head = head.header(HeaderName::try_from(name.as_str()).map_err(|_| wrong())?, value);
-        }
-        head.body(()).map_err(|_| format!("{node} redirects to a path that HTTP does not allow"))
+        Ok(head)
     }
 
     fn log_trust(&self, node: &Node, frontend: &Node) {

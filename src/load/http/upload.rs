@@ -123,7 +123,7 @@ impl Upload {
         self.take_answer(limit).await
     }
 
-    /// Ends the body and waits for the answer: as long as bytes move, and then at most for `limit`.
+    /// Ends the body and waits at most `limit` for the answer.
     ///
     /// # Errors
     /// Why there is none, for people.
