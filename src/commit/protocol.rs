@@ -423,9 +423,14 @@ impl Protocol {
         if self.stop.is_none() {
             self.stop = stop;
         }
-        if let Some(batch) = self.batches.back().filter(|batch| batch.phase == Phase::Filling) {
-            let ticket = batch.ticket;
-            self.emit(Effect::Seal { ticket });
+        let Some(batch) = self.batches.back().filter(|batch| batch.phase == Phase::Filling) else { return };
+        match batch.kind {
+            Kind::Fresh => {
+                let ticket = batch.ticket;
+                self.emit(Effect::Seal { ticket });
+            }
+            // Loaded again is everything or nothing; its intent is settled by the next start.
+            Kind::Reload { .. } => self.stop_reading(),
         }
     }
 

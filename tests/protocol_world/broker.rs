@@ -153,6 +153,10 @@ impl Broker {
         true
     }
 
+    pub(crate) fn has_given(&self, member: MemberId) -> bool {
+        self.seats.get(&member).is_some_and(|seat| seat.given.is_some())
+    }
+
     /// The generation and the assignment that wait for a member.
     pub(crate) fn sync(&mut self, member: MemberId) -> Option<(i32, BTreeSet<Partition>)> {
         let given = self.seats.get_mut(&member)?.given.take()?;

@@ -90,6 +90,10 @@ impl Engine {
         self.forgot > 0
     }
 
+    pub(crate) fn has_unpublished(&self) -> bool {
+        self.loads.values().any(|load| load.stage == Stage::Committed)
+    }
+
     /// COMMITTED becomes VISIBLE in its own time.
     pub(crate) fn publish(&mut self) {
         for load in self.loads.values_mut() {

@@ -33,10 +33,6 @@ impl Topic {
         self.tables.iter().map(|(_, table)| table)
     }
 
-    pub(crate) fn tags(&self) -> impl Iterator<Item = Tag> {
-        self.tables.iter().map(|(tag, _)| *tag)
-    }
-
     pub(crate) fn table(&self, tag: Tag) -> Option<&Table> {
         self.tables.iter().find(|(known, _)| *known == tag).map(|(_, table)| table)
     }
@@ -50,6 +46,10 @@ impl Topic {
             }
             Some(_) | None => false,
         }
+    }
+
+    pub(crate) fn is_grown(&self) -> bool {
+        self.ends.values().all(|end| *end >= self.last)
     }
 
     pub(crate) fn end(&self, partition: Partition) -> Offset {

@@ -79,7 +79,7 @@ impl Source {
             if calm && (!must_empty || !blocked) {
                 steps.push(SourceStep::Join);
             }
-        } else if calm {
+        } else if calm && broker.has_given(member) {
             steps.push(SourceStep::Sync);
         }
         if !blocked && self.leaving.is_none() && (!self.to_revoke.is_empty() || !self.to_add.is_empty()) {

@@ -149,7 +149,7 @@ impl World {
     // ---- the next step -----------------------------------------------------------------------------------------------
 
     fn possible(&self) -> Vec<Step> {
-        let mut steps = vec![Step::Publish];
+        let mut steps = Vec::new();
         for (index, process) in self.processes.iter().enumerate() {
             if process.frozen || !process.is_running() {
                 continue;
@@ -170,13 +170,19 @@ impl World {
         if self.broker.is_rebalancing() {
             steps.push(Step::Rebalanced);
         }
-        steps.push(Step::Grow);
+        if self.engine.has_unpublished() {
+            steps.push(Step::Publish);
+        }
+        if !self.topic.is_grown() {
+            steps.push(Step::Grow);
+        }
         steps
     }
 
-    fn any_step(&mut self) {
+    /// False if nothing can happen any more.
+    fn any_step(&mut self) -> bool {
         let steps = self.possible();
-        let Some(step) = steps.get(self.rng.below(steps.len())).copied() else { return };
+        let Some(step) = steps.get(self.rng.below(steps.len())).copied() else { return false };
         self.note(|| format!("{step:?}"));
         match step {
             Step::Hear(index) => self.with(index, |process, hands| process.hear_source(hands)),
@@ -198,6 +204,7 @@ impl World {
                 }
             }
         }
+        true
     }
 
     fn read(&mut self, index: usize) {
@@ -322,15 +329,20 @@ impl World {
     fn come_to_rest(&mut self) {
         let mut asked = false;
         for _ in 0..REST_WITHIN {
-            self.any_step();
-            if !self.late.is_empty() && self.rng.permille(50) {
+            let moved = self.any_step();
+            if !self.late.is_empty() && (!moved || self.rng.permille(50)) {
                 self.late_one();
+            } else if !moved && asked {
+                break;
             }
             self.bury();
             if self.is_over() {
                 return;
             }
-            if !asked && self.all_stored() {
+            if !asked && (!moved || self.all_stored()) {
+                if !self.all_stored() {
+                    self.judge.broken("rest", format!("nothing moves any more: {:?}", self.broker.stored));
+                }
                 asked = true;
                 for index in 0..self.processes.len() {
                     self.with(index, |process, hands| process.step(Event::Drain(None), hands));
@@ -343,7 +355,7 @@ impl World {
             }
         }
         let positions = format!("{:?}", self.broker.stored);
-        self.judge.broken("rest", format!("not at rest after {REST_WITHIN} steps; asked to drain: {asked}; {positions}"));
+        self.judge.broken("rest", format!("no rest; asked to drain: {asked}; {positions}"));
     }
 
     fn all_stored(&self) -> bool {
