@@ -518,7 +518,8 @@ impl Protocol {
     }
 
     /// Partitions that became ready are read too: beside the others if reading goes on, else with the next fill.
-    pub(super) fn join(&mut self, starts: BTreeMap<Partition, Offset>) {
+    pub(super) fn join(&mut self, mut starts: BTreeMap<Partition, Offset>) {
+        starts.retain(|partition, _| !self.leaving.contains(partition));
         if self.flowing && !starts.is_empty() {
             self.emit(Effect::Join { starts });
         }
