@@ -42,6 +42,7 @@ pub use control::{Closed, Control};
 pub use error::SourceError;
 pub use event::SourceEvent;
 pub use lookup::PositionsRead;
+pub use crate::domain::{PositionToStore, RecordAnswer, Stored};
 pub use recording::Recorded;
 
 use crate::config;

@@ -64,6 +64,12 @@ pub(super) fn headers<'m>(
     })
 }
 
+/// Makes the client keep a state for `partition`, so that it can be paused before it is assigned.
+pub(super) fn make_known(consumer: &BaseConsumer<Context>, topic: &str, partition: Partition) {
+    // Asking for the position of an unknown partition creates its state (`rd_kafka_toppar_get2`, create on miss).
+    let _none_yet = position(consumer, topic, partition);
+}
+
 /// The position that the client has reached in `partition`; `None` before the first record after a seek.
 pub(super) fn position(consumer: &BaseConsumer<Context>, topic: &str, partition: Partition) -> Option<Offset> {
     let mut list = TopicPartitionList::with_capacity(1);

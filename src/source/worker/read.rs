@@ -172,10 +172,12 @@ impl Worker {
         if partitions.is_empty() {
             return;
         }
-        let list = self.lookup.list(partitions.iter().map(|partition| (*partition, At::Invalid)));
-        let done = list.map(|list| if pause { self.consumer.pause(&list) } else { self.consumer.resume(&list) });
-        if let Ok(Err(error)) = done {
-            warn!(code = "source-pause", %error, pause, "partitions could not be paused or resumed");
+        let Ok(list) = self.lookup.list(partitions.iter().map(|partition| (*partition, At::Invalid))) else { return };
+        let done = if pause { self.consumer.pause(&list) } else { self.consumer.resume(&list) };
+        // Not paused costs a fetch in vain (what is not wanted is dropped), not resumed is seen by the watchdog.
+        let refused = native::elements(&list).into_iter().find_map(|element| element.error);
+        if done.is_err() || refused.is_some() {
+            warn!(code = "source-pause", ?done, ?refused, pause, "partitions could not be paused or resumed");
         }
     }
 

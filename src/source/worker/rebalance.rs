@@ -38,21 +38,25 @@ impl Worker {
         }
     }
 
-    /// Accepts partitions without reading them: they start paused at the end of their log, whatever that is, and are
-    /// positioned by `fill` or `join`.
+    /// Accepts partitions without reading them; `fill` or `join` positions them.
+    ///
+    /// They are paused *before* they are assigned, at an absolute offset that is never fetched. A logical offset (end,
+    /// stored) would make librdkafka ask the broker, and a seek meanwhile would be forgotten: on an outdated answer
+    /// librdkafka 2.12 asks once more and starts at what it is told, silently skipping records.
     fn assign(&mut self, partitions: &[Partition]) {
+        for partition in partitions {
+            self.flow.hold(*partition);
+            native::make_known(&self.consumer, &self.spec.topic, *partition);
+        }
+        self.pause(partitions);
         let assigned = self
             .lookup
-            .list(partitions.iter().map(|partition| (*partition, At::End)))
+            .list(partitions.iter().map(|partition| (*partition, At::Offset(0))))
             .map(|list| context::assign(&self.consumer, &list));
         match assigned {
             Ok(Ok(())) => {}
             Ok(Err(error)) => return self.fail(SourceError::Fatal { reason: error.to_string() }),
             Err(error) => return self.fail(error),
-        }
-        self.pause(partitions);
-        for partition in partitions {
-            self.flow.hold(*partition);
         }
         let lost = self.membership.assigned(partitions, native::identity(&self.consumer));
         if !lost.is_empty() {
