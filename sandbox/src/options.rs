@@ -65,7 +65,7 @@ const COMPARED: &[&str] = &[
 
 /// Upsert or delete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Op {
+pub(crate) enum Op {
     /// Insert, or replace the row of the same key.
     Upsert,
     /// Delete the row of the key.
@@ -74,7 +74,7 @@ pub enum Op {
 
 /// Header `columns`, one entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ColumnItem {
+pub(crate) enum ColumnItem {
     /// A name.
     Name(String),
     /// `__op='delete'` or `__op='upsert'`.
@@ -83,27 +83,27 @@ pub enum ColumnItem {
 
 /// What the headers of a load ask for.
 #[derive(Clone, Debug)]
-pub struct LoadOptions {
+pub(crate) struct LoadOptions {
     /// How rows lie in the body.
-    pub framing: Framing,
+    pub(crate) framing: Framing,
     /// Header `columns`.
-    pub columns: Option<Vec<ColumnItem>>,
+    pub(crate) columns: Option<Vec<ColumnItem>>,
     /// Header `jsonpaths`.
-    pub jsonpaths: Option<Vec<JsonPath>>,
+    pub(crate) jsonpaths: Option<Vec<JsonPath>>,
     /// Header `hidden_columns` (Doris).
-    pub hidden_columns: Vec<String>,
+    pub(crate) hidden_columns: Vec<String>,
     /// Header `strict_mode`.
-    pub strict: bool,
+    pub(crate) strict: bool,
     /// Header `max_filter_ratio`, 0 to 1.
-    pub max_filter_ratio: f64,
+    pub(crate) max_filter_ratio: f64,
     /// Header `timezone`.
-    pub zone: TimeZone,
+    pub(crate) zone: TimeZone,
     /// Header `ignore_json_size` (StarRocks).
-    pub ignore_json_size: bool,
+    pub(crate) ignore_json_size: bool,
     /// Header `merge_type: DELETE` (Doris): every row deletes.
-    pub deletes_all: bool,
+    pub(crate) deletes_all: bool,
     /// The headers that must be the same in all loads of a label.
-    pub compared: BTreeMap<String, String>,
+    pub(crate) compared: BTreeMap<String, String>,
 }
 
 impl LoadOptions {
@@ -111,7 +111,7 @@ impl LoadOptions {
     ///
     /// # Errors
     /// The engine's text for a header it refuses, or the sandbox's for one it doesn't imitate.
-    pub fn read(kind: EngineKind, headers: &HeaderMap) -> Result<Self, String> {
+    pub(crate) fn read(kind: EngineKind, headers: &HeaderMap) -> Result<Self, String> {
         let get = |name: &str| headers.get(name).and_then(|v| v.to_str().ok()).map(str::trim);
         let is_true = |name: &str| get(name).is_some_and(|v| v.eq_ignore_ascii_case("true"));
         let refused = match kind {

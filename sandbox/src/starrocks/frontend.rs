@@ -219,7 +219,7 @@ async fn commit(cluster: &Arc<Cluster>, found: Transaction, publish_wait: Option
         }
         Err(StepError::Store(error)) => return frontend_failed(&error.to_string()),
     };
-    let Transaction { id, label, state, .. } = &found;
+    let Transaction { id, label, state, .. } = found.as_ref();
     match state {
         State::Committed | State::Visible => {
             frontend_ok(label, *id, &format!("Transaction {id} has already committed, label is {label}"))
@@ -250,7 +250,7 @@ async fn rollback(cluster: &Cluster, found: Transaction) -> HttpResponse {
         }
         Err(StepError::Store(error)) => return frontend_failed(&error.to_string()),
     };
-    let Transaction { id, label, state, .. } = &found;
+    let Transaction { id, label, state, .. } = found.as_ref();
     match state {
         State::Aborted => frontend_ok(label, *id, &format!("Transaction {id} has already aborted, label is {label}")),
         State::Prepare | State::Prepared | State::Committed | State::Visible => {
