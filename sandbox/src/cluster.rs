@@ -253,6 +253,11 @@ impl Cluster {
         self.ledger().get(id).cloned()
     }
 
+    /// True if a transaction of the label is remembered, in whatever state.
+    pub(crate) fn knows_label(&self, database: &str, label: &str) -> bool {
+        self.ledger().newest(database, label).is_some()
+    }
+
     /// The newest transaction of a label, as far as the disk knows it.
     pub(crate) async fn newest(&self, database: &str, label: &str) -> Option<Transaction> {
         let (found, pending) = {

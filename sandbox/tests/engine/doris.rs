@@ -5,7 +5,7 @@ use std::time::Duration;
 use hyper::Method;
 use loadlock_sandbox::{Call, EngineKind, Fault, FaultKind, Node, Sandbox, Settings};
 
-use crate::support::{Client, ROOT, call, one, rows, until};
+use crate::support::{Client, Headers, ROOT, call, one, rows, until};
 
 const DDL: &str = "CREATE DATABASE empty;
     CREATE TABLE d.t (id BIGINT, v VARCHAR(8) DEFAULT 'dflt', amount DECIMALV3(10,2))
@@ -179,7 +179,7 @@ async fn the_frontend_redirects_with_credentials() {
 async fn loads_that_are_refused_by_their_headers() {
     let sandbox = start_with(|s| s.json_max_bytes = 10).await;
     let client = Client(&sandbox);
-    let cases: [(&str, &[(&str, &str)], &str); 7] = [
+    let cases: [(&str, Headers<'_>, &str); 7] = [
         ("a.b", &[], "Label format error"),
         ("l1", &[("timeout", "0")], "Invalid timeout: 0. Timeout should between 1 and 259200 seconds"),
         ("l2", &[("compress_type", "gz")], "does not imitate the header compress_type"),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::{Client, ROOT, call, one, rows, until};
+use crate::support::{Client, Headers, ROOT, call, one, rows, until};
 use hyper::Method;
 use loadlock_sandbox::{Call, EngineKind, Fault, FaultKind, Sandbox, Settings};
 
@@ -146,7 +146,7 @@ async fn the_frontend_redirects_without_credentials_and_wants_post() {
 #[tokio::test]
 async fn headers_that_are_refused() {
     let sandbox = start().await;
-    let cases: [(&[(&str, &str)], &str); 6] = [
+    let cases: [(Headers<'_>, &str); 6] = [
         (&[("db", "d"), ("table", "t")], "Empty label."),
         (&[("label", "a.b"), ("db", "d"), ("table", "t")], "Label format error"),
         (&[("label", "l"), ("table", "t")], "No database selected."),
@@ -219,7 +219,7 @@ async fn bad_rows_fail_the_prepare_and_are_named_in_the_error_log() {
 async fn bodies_that_break_the_load() {
     let sandbox = start().await;
     let client = Client(&sandbox);
-    let cases: [(&[(&str, &str)], &str, &str); 6] = [
+    let cases: [(Headers<'_>, &str, &str); 6] = [
         (&[ARRAY], r#"{"id":1}"#, "the value should be array type with strip_outer_array=true"),
         (&[], r#"[{"id":1}]"#, "The value is array type in json document stream"),
         (&[ARRAY], r#"[{"id":1},{"id":2"#, "parse error"),
@@ -246,7 +246,7 @@ async fn loads_of_a_label_must_be_alike() {
     let client = Client(&sandbox);
     let row = r#"[{"id":1,"v":"0123456"}]"#;
     // second load's headers; the answer; the state afterwards
-    let cases: [(&[(&str, &str)], &str, &str); 4] = [
+    let cases: [(Headers<'_>, &str, &str); 4] = [
         (&[ARRAY, STRICT, ("ignore_json_size", "true")], "load request not equal last.", "ABORTED"),
         (&[ARRAY, ("table", "log")], "Request table log not equal transaction table t", "PREPARE"),
         (&[ARRAY], "The size of this batch exceed the max size", "ABORTED"),

@@ -14,6 +14,9 @@ use tokio::net::TcpStream;
 /// How long a call or a condition may take.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
+/// Header names and values.
+pub(crate) type Headers<'a> = &'a [(&'a str, &'a str)];
+
 /// An answer.
 #[derive(Debug)]
 pub(crate) struct Answer {
@@ -29,11 +32,11 @@ impl Answer {
 
     /// A field's text, `-` if it is absent.
     pub(crate) fn field(&self, name: &str) -> String {
-        match &self.json()[name] {
-            Value::String(text) => text.clone(),
-            Value::Null => "-".to_owned(),
-            other => other.to_string(),
+        let value = &self.json()[name];
+        if value.is_null() {
+            return "-".to_owned();
         }
+        value.as_str().map_or_else(|| value.to_string(), str::to_owned)
     }
 }
 
@@ -42,7 +45,7 @@ pub(crate) async fn call(
     address: SocketAddr,
     method: Method,
     path: &str,
-    headers: &[(&str, &str)],
+    headers: Headers<'_>,
     body: impl Into<Bytes>,
 ) -> Result<Answer, hyper::Error> {
     let stream = TcpStream::connect(address).await.unwrap();
@@ -72,7 +75,7 @@ impl Client<'_> {
         &self,
         method: Method,
         path: &str,
-        headers: &[(&str, &str)],
+        headers: Headers<'_>,
         body: &str,
     ) -> Result<Answer, hyper::Error> {
         let mut all = vec![ROOT];
@@ -87,7 +90,7 @@ impl Client<'_> {
     }
 
     /// A transaction call of StarRocks on database `d`, table `t`.
-    pub(crate) async fn txn(&self, op: &str, label: &str, more: &[(&str, &str)], body: &str) -> Answer {
+    pub(crate) async fn txn(&self, op: &str, label: &str, more: Headers<'_>, body: &str) -> Answer {
         self.try_txn(op, label, more, body).await.unwrap_or_else(|e| panic!("{op} {label}: {e}"))
     }
 
@@ -95,7 +98,7 @@ impl Client<'_> {
         &self,
         op: &str,
         label: &str,
-        more: &[(&str, &str)],
+        more: Headers<'_>,
         body: &str,
     ) -> Result<Answer, hyper::Error> {
         let mut headers = vec![("label", label), ("db", "d"), ("table", "t")];
@@ -117,7 +120,7 @@ impl Client<'_> {
     }
 
     /// A two-phase Stream Load of Doris into `d.t`.
-    pub(crate) async fn put(&self, label: &str, more: &[(&str, &str)], body: &str) -> Result<Answer, hyper::Error> {
+    pub(crate) async fn put(&self, label: &str, more: Headers<'_>, body: &str) -> Result<Answer, hyper::Error> {
         let mut headers = vec![
             ("label", label),
             ("two_phase_commit", "true"),
