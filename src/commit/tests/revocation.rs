@@ -2,6 +2,8 @@
 
 use super::*;
 
+const TAKEN: &str = "(dropped: a partition of it was taken away)";
+
 #[test]
 fn a_first_position_is_stored_for_a_leaving_partition_which_is_not_read_any_more() {
     let mut scene = Scene::new();
@@ -10,6 +12,6 @@ fn a_first_position_is_stored_for_a_leaving_partition_which_is_not_read_any_more
     scene.give(&[0, 1]);
     assert_eq!(scene.read(), ["resolve earliest 0", "fill 1@0"]);
     assert_eq!(scene.resolve(&[(0, 0)]), ["record 0@0"]);
-    assert_eq!(scene.revoke(&[0]), ["abandon", "hold", "fill 1@0"]);
+    assert_eq!(scene.revoke(&[0]), ["abandon", TAKEN, "hold", "fill 1@0"]);
     assert_eq!(scene.store(), ["(started 0@0)", "release 0"], "and no join");
 }
