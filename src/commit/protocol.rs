@@ -466,7 +466,7 @@ impl Protocol {
     }
 
     /// The front batch moves on when it is prepared, and when it is visible.
-    fn move_front(&mut self) {
+    pub(super) fn move_front(&mut self) {
         if self.call.is_some() {
             return;
         }
