@@ -24,7 +24,7 @@ use world::World;
 const SEEDS: u64 = 4000;
 
 /// Lines of a failing world that are shown.
-const LINES: usize = 250;
+const LINES: usize = 300;
 
 fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok()?.parse().ok()

@@ -260,12 +260,9 @@ impl World {
                 }
                 self.stuck = Some(stop);
             }
-            StopCode::BadRecord | StopCode::LoadRefused | StopCode::PositionRefused | StopCode::NotCommittable
-                if !self.healed => {}
-            StopCode::BadRecord
-            | StopCode::LoadRefused
-            | StopCode::PositionRefused
-            | StopCode::NotCommittable
+            // Each has a fault as its reason; another process takes the place.
+            StopCode::BadRecord | StopCode::LoadRefused | StopCode::NotCommittable => {}
+            StopCode::PositionRefused
             | StopCode::TooManyRejects
             | StopCode::NoPosition
             | StopCode::PositionOutOfLog
@@ -344,7 +341,9 @@ impl World {
                     self.judge.broken("rest", format!("nothing moves any more: {:?}", self.broker.stored));
                 }
                 asked = true;
-                for index in 0..self.processes.len() {
+            }
+            for index in 0..self.processes.len() {
+                if asked && self.processes.get(index).is_some_and(|process| process.is_running() && !process.draining) {
                     self.with(index, |process, hands| process.step(Event::Drain(None), hands));
                 }
             }
