@@ -21,7 +21,7 @@ use tally::Tally;
 use world::World;
 
 /// Seeds of an ordinary run.
-const SEEDS: u64 = 4000;
+const SEEDS: u64 = 3000;
 
 /// Lines of a failing world that are shown.
 const LINES: usize = 300;

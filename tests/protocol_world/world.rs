@@ -16,8 +16,8 @@ use crate::rng::Rng;
 use crate::source::SourceStep;
 use crate::tally::Tally;
 
-/// Steps within which a healed world has to come to rest.
-const REST_WITHIN: usize = 60_000;
+/// Steps within which a healed world has to come to rest; it takes less than 2,000.
+const REST_WITHIN: usize = 5_000;
 
 /// A request that its sender no longer waits for and that may still arrive.
 pub(crate) enum Late {
@@ -59,6 +59,7 @@ pub(crate) struct World {
     pub(crate) on_the_way: Vec<OnItsWay>,
     pub(crate) late: Vec<Late>,
     pub(crate) healed: bool,
+    pub(crate) uncommittable: bool,
     mutant: Option<Mutant>,
     /// Seats of crashed processes that the broker has not given up yet.
     dead: Vec<MemberId>,
@@ -93,6 +94,7 @@ impl World {
             on_the_way: Vec::new(),
             late: Vec::new(),
             healed: false,
+            uncommittable: false,
             mutant,
             dead: Vec::new(),
             stuck: None,
