@@ -115,3 +115,60 @@ impl fmt::Display for TxnId {
         write!(f, "{}", self.0)
     }
 }
+
+/// A stored position as it was read: offset, and the text beside it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Stored {
+    /// Next offset to read.
+    pub offset: Offset,
+    /// Text beside the offset (`commit::metadata`).
+    pub metadata: String,
+}
+
+/// One partition of an OffsetCommit.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct PositionToStore {
+    /// Partition.
+    pub partition: Partition,
+    /// Next offset to read.
+    pub offset: Offset,
+    /// Text beside the offset.
+    pub metadata: String,
+}
+
+/// What an OffsetCommit was answered. The read-back decides; the answer only says whether to look for more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RecordAnswer {
+    /// A clean ok.
+    Stored,
+    /// A refusal that comes with every passing rebalance and means only that.
+    Passing(String),
+    /// The membership is gone; or it was found gone before anything was sent.
+    Gone(String),
+    /// Refused for good: authorization, size.
+    Refused(String),
+    /// Neither stored nor refused for sure.
+    Unclear(String),
+    /// Not sent: the guard found a partition that is not owned, or no membership.
+    NotOwned,
+}
+
+/// State of a load transaction as the engine tells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TxnState {
+    /// The engine knows no such label: never there, or forgotten.
+    Unknown,
+    /// Open, not prepared (PREPARE).
+    Loading,
+    /// Durable and invisible (PREPARED; Doris PRECOMMITTED).
+    Prepared,
+    /// Will be visible: a final word.
+    Committed,
+    /// Visible: a final word.
+    Visible,
+    /// Never visible: a final word.
+    Aborted {
+        /// The engine's reason, if it gives one.
+        reason: Option<String>,
+    },
+}

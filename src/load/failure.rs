@@ -42,6 +42,44 @@ impl Failure {
     }
 }
 
+impl Failure {
+    /// The reasons in the error log, once each, without the rows and the values that they quote: fit for a log.
+    pub fn error_reasons(&self) -> String {
+        let mut reasons: Vec<String> = Vec::new();
+        for line in self.error_log.iter().flat_map(|log| log.lines()) {
+            let reason = without_values(line);
+            if !reason.is_empty() && !reasons.contains(&reason) && reasons.len() < REASONS_MAX {
+                reasons.push(reason);
+            }
+        }
+        reasons.join("; ")
+    }
+}
+
+/// Reasons of an error log that are shown.
+const REASONS_MAX: usize = 5;
+
+/// What an engine puts before the row that it quotes.
+const ROW_FOLLOWS: [&str; 3] = ["Row:", "src line", "row:"];
+
+/// What an engine puts before a value that it quotes.
+const VALUE_FOLLOWS: [&str; 4] = ["Value '", "String '", "Decimal '", "value '"];
+
+fn without_values(line: &str) -> String {
+    let end = ROW_FOLLOWS.iter().filter_map(|mark| line.find(mark)).min().unwrap_or(line.len());
+    let mut reason = line.get(..end).unwrap_or_default().trim_end_matches([' ', '.', ',', ';']).to_owned();
+    for mark in VALUE_FOLLOWS {
+        if let Some(at) = reason.find(mark) {
+            let start = at + mark.len();
+            let quoted = reason
+                .get(start..)
+                .and_then(|rest| rest.rfind("' ").or_else(|| rest.find('\'')).map(|len| start + len));
+            reason.replace_range(start..quoted.unwrap_or(reason.len()), "…");
+        }
+    }
+    reason
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.what)
@@ -78,6 +116,19 @@ impl std::error::Error for Failed {}
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn reasons_are_shown_without_what_they_quote() {
+        let log = "Error: Value 'top secret' is out of range. The type of 'c' is INT. Row: {\"a\":\"secret\"}\n\
+                   Error: String 'it's secret'(length=30) is too long. The max length of 'c' is 5. Row: secret\n\
+                   Reason: null value for not null column, column=c. src line [secret]; \n";
+        let failure = Failure { error_log: Some(log.into()), ..Failure::new(Class::Refused, "no") };
+        let reasons = failure.error_reasons();
+        assert!(!reasons.contains("secret"), "{reasons}");
+        for kept in ["is out of range", "is too long", "null value for not null column, column=c"] {
+            assert!(reasons.contains(kept), "{reasons}");
+        }
+    }
 
     #[test]
     fn neither_form_of_a_failure_quotes_the_error_log() {

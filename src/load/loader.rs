@@ -12,10 +12,6 @@ use super::{Answer, Class, Doris, Failed, Failure, Prepared, Rows, StarRocks, Ta
 use crate::config::{self, EngineKind, Timeouts};
 use crate::decode::Framing;
 
-/// Pieces of rows that wait for a load. A piece is what decoding made of one chunk of records, about a MiB; the memory
-/// budget bounds their bytes.
-const WAITING_PIECES: usize = 4;
-
 /// Loads into one engine. Cheap to clone; one per process.
 #[derive(Clone)]
 pub struct Loader {
@@ -54,7 +50,7 @@ impl Loader {
         Ok(Self { shared: Arc::new(shared) })
     }
 
-    /// How rows have to stand in the bytes given to [`Load::write`].
+    /// How rows have to stand in the bytes given to [`Load::push`].
     pub fn framing(&self) -> Framing {
         self.shared.engine.framing()
     }
@@ -63,11 +59,11 @@ impl Loader {
     /// long as it takes to roll the transaction back. While no frontend can be reached it waits: nothing has been sent,
     /// so the label is not burnt. Must be called inside a Tokio runtime.
     pub fn open(&self, target: Target) -> Load {
-        let (inbox, messages) = mpsc::channel(WAITING_PIECES);
+        let (inbox, messages) = mpsc::unbounded_channel();
         let (failure, failed) = oneshot::channel();
         let running = Running::enter(&self.shared);
         tokio::spawn(task::run(running, target, messages, failure));
-        Load { inbox, failed, torn: false }
+        Load { inbox, failed }
     }
 
     /// Asks once that a prepared transaction be made visible, redirects included. Another frontend is asked only if
@@ -118,30 +114,27 @@ impl Drop for Running {
 
 /// An open load. Dropping it abandons the load.
 pub struct Load {
-    inbox: mpsc::Sender<Message>,
+    inbox: mpsc::UnboundedSender<Message>,
     failed: oneshot::Receiver<Failure>,
-    /// A write was given up half-way: its rows are lost to this load.
-    torn: bool,
 }
 
 impl Load {
-    /// Hands rows to the load, in order; waits while the engine is slower. If the returned future is dropped before it
-    /// ends, the rows are lost and the load can't be prepared any more.
+    /// Hands rows to the load, in order, and does not wait: what is under way is bounded by the memory budget that the
+    /// rows hold a share of.
     ///
     /// # Errors
     /// When the load has failed: [`Load::prepare`] says why.
-    pub async fn write(&mut self, rows: Rows) -> Result<(), Failed> {
-        if self.torn {
-            return Err(Failed);
-        }
-        self.torn = true;
-        self.inbox.send(Message::Rows(rows)).await.map_err(|_| Failed)?;
-        self.torn = false;
-        Ok(())
+    pub fn push(&self, rows: Rows) -> Result<(), Failed> {
+        self.inbox.send(Message::Rows(rows)).map_err(|_| Failed)
+    }
+
+    /// True once the load has failed by itself.
+    pub fn has_failed(&self) -> bool {
+        self.inbox.is_closed()
     }
 
     /// Resolves once the load has failed by itself: the engine refused, or a connection was lost. Cancel-safe.
-    pub async fn failed(&mut self) {
+    pub async fn failed(&self) {
         self.inbox.closed().await;
     }
 
@@ -151,15 +144,11 @@ impl Load {
     /// # Errors
     /// Why the load is not prepared. What is left of it is rolled back in the background.
     pub async fn prepare(self) -> Result<Prepared, Failure> {
-        let Self { inbox, failed, torn } = self;
+        let Self { inbox, failed } = self;
         let gone = || Failure::new(Class::Unclear, "the load ended without a word: the process is shutting down");
         let (reply, finished) = oneshot::channel();
-        // A failed load takes no message; then `failed` holds the reason, as it does when the reply is dropped. After
-        // a torn write the reason, if there is none yet, is ours.
-        if torn && !inbox.is_closed() {
-            return Err(Failure::new(Class::Unclear, "a write was given up half-way, so the load lacks rows"));
-        }
-        let sent = inbox.send(Message::Prepare(reply)).await;
+        // A failed load takes no message; then `failed` holds the reason, as it does when the reply is dropped.
+        let sent = inbox.send(Message::Prepare(reply));
         if sent.is_ok()
             && let Ok(Finished { prepared, seen }) = finished.await
         {

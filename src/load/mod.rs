@@ -14,6 +14,7 @@ mod starrocks;
 mod task;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::sync::OwnedSemaphorePermit;
@@ -24,6 +25,7 @@ pub use http::SetupError;
 pub use loader::{Load, Loader};
 pub use starrocks::{BODY_LIMIT, StarRocks};
 
+pub use crate::domain::TxnState;
 use crate::domain::{Label, Table, TxnId};
 
 /// What a load goes into, and how.
@@ -57,8 +59,8 @@ pub struct Rows {
     pub bytes: Bytes,
     /// Number of rows in `bytes`.
     pub rows: u64,
-    /// Share of the memory budget; given back once the bytes are in the socket.
-    pub permit: Option<OwnedSemaphorePermit>,
+    /// Share of the memory budget, often with rows of other tables; given back once the bytes are in the socket.
+    pub permit: Option<Arc<OwnedSemaphorePermit>>,
 }
 
 /// A load whose rows are durable in the engine and not visible yet.
@@ -87,26 +89,6 @@ pub struct Counts {
     pub unselected: u64,
     /// Time that the engine says it took, milliseconds.
     pub load_ms: Option<u64>,
-}
-
-/// State of a label in the engine. Only `Committed`, `Visible` and `Aborted` are final.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TxnState {
-    /// Not known: never begun, forgotten, or lost unprepared at a fail-over.
-    Unknown,
-    /// Begun, not prepared.
-    Loading,
-    /// Durable and invisible (Doris: PRECOMMITTED).
-    Prepared,
-    /// Will be visible by itself.
-    Committed,
-    /// Visible.
-    Visible,
-    /// Rolled back.
-    Aborted {
-        /// The engine's reason, if it gives one.
-        reason: Option<String>,
-    },
 }
 
 /// What a call to commit or abort was told. Never the final word: that is the state read afterwards.

@@ -1,5 +1,6 @@
 //! The task behind one [`super::Load`]: begin, send rows, prepare; roll back what nobody wants.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -39,7 +40,7 @@ pub(super) struct Finished {
 pub(super) async fn run(
     running: Running,
     target: Target,
-    mut inbox: mpsc::Receiver<Message>,
+    mut inbox: mpsc::UnboundedReceiver<Message>,
     mut failure: oneshot::Sender<Failure>,
 ) {
     let txn = TxnName { table: target.table.clone(), label: target.label.clone(), id: None };
@@ -91,7 +92,7 @@ impl Work<'_> {
     /// Opens the transaction and sends rows until prepare is asked for.
     async fn send_rows(
         &mut self,
-        inbox: &mut mpsc::Receiver<Message>,
+        inbox: &mut mpsc::UnboundedReceiver<Message>,
     ) -> Result<(oneshot::Sender<Finished>, Option<Counts>), Failure> {
         self.begin().await?;
         let mut counts = None;
@@ -131,7 +132,7 @@ impl Work<'_> {
     async fn body(
         &mut self,
         first: Rows,
-        inbox: &mut mpsc::Receiver<Message>,
+        inbox: &mut mpsc::UnboundedReceiver<Message>,
     ) -> Result<(Message, Option<Counts>), Failure> {
         let call = self.shared.engine.load(&self.target);
         let mut upload = match self.perform(&call).await? {
@@ -388,7 +389,7 @@ async fn send(upload: &mut Upload, rows: Rows, start: bool) -> bool {
 
 struct Held {
     bytes: Bytes,
-    _permit: OwnedSemaphorePermit,
+    _permit: Arc<OwnedSemaphorePermit>,
 }
 
 impl AsRef<[u8]> for Held {

@@ -1,0 +1,1 @@
+//! Situations of the protocol, event by event.

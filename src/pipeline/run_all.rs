@@ -1,0 +1,174 @@
+//! All pipelines of a process: built from the configuration, run side by side, each stopping for itself.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+
+use super::Pipeline;
+use super::assemble::Allowance;
+use super::identity::Identity;
+use super::report::Reporter;
+use crate::batch::{Limits, Progress, policy};
+use crate::cli::Exit;
+use crate::commit::{Protocol, Settings, StartWish, Stop, StopCode, Tag};
+use crate::config::{self, Config, RejectPolicy, Start};
+use crate::dead_letter::DeadLetters;
+use crate::decode::Decoder;
+use crate::load::Loader;
+use crate::source::{Source, SourceSpec, client_config};
+
+/// How long the engine is given to roll back what was dropped at the end.
+const ROLLED_BACK_WITHIN: Duration = Duration::from_secs(5);
+
+/// Runs every pipeline until `stop` turns true and all are drained, or until each has stopped for a reason of its
+/// own. A pipeline that stops leaves the others alone; the process ends with the exit code of the first that stopped.
+pub async fn run_all(config: Config, stop: watch::Receiver<bool>) -> Exit {
+    let loader = match Loader::new(&config.engine) {
+        Ok(loader) => loader,
+        Err(error) => {
+            tracing::error!("the connection to the engine can't be set up: {error}");
+            return Exit::Config;
+        }
+    };
+    let budget_kib = u32::try_from(config.batch.memory / 1024).unwrap_or(u32::MAX).max(1);
+    let budget = Arc::new(Semaphore::new(budget_kib as usize));
+    let mut running = JoinSet::new();
+    for pipeline in &config.pipelines {
+        match build(pipeline, &config, &loader, &budget, budget_kib) {
+            Ok((built, source)) => {
+                let (topic, stop, drain) = (Arc::clone(&pipeline.topic), stop.clone(), config.run.drain);
+                running.spawn(async move { (topic, built.run(source, stop, drain).await) });
+            }
+            Err(stop) => {
+                say_stopped(&pipeline.topic, &stop);
+                return exit_of(stop.code);
+            }
+        }
+    }
+    let mut exit = Exit::Drained;
+    while let Some(ended) = running.join_next().await {
+        match ended {
+            Ok((_, Ok(()))) => {}
+            Ok((topic, Err(stop))) => {
+                say_stopped(&topic, &stop);
+                if exit == Exit::Drained {
+                    exit = exit_of(stop.code);
+                }
+            }
+            Err(error) => {
+                tracing::error!("a pipeline ended by itself: {error}; its open work is settled by the next start");
+                exit = Exit::Bug;
+            }
+        }
+    }
+    if !loader.idle(ROLLED_BACK_WITHIN).await {
+        tracing::warn!("some loads could not be rolled back; they end by their time-out");
+    }
+    exit
+}
+
+fn say_stopped(topic: &str, stop: &Stop) {
+    tracing::error!(%topic, code = %stop.code, "stopped: {}", stop.what);
+}
+
+/// Which stops a supervisor may answer with a new start.
+fn exit_of(code: StopCode) -> Exit {
+    match code {
+        StopCode::Kafka | StopCode::DeadLetters => Exit::GaveUp,
+        StopCode::Invariant => Exit::Bug,
+        StopCode::BadRecord
+        | StopCode::TooManyRejects
+        | StopCode::LoadRefused
+        | StopCode::NoPosition
+        | StopCode::PositionOutOfLog
+        | StopCode::TopicChanged
+        | StopCode::PositionUnreadable
+        | StopCode::MappingChanged
+        | StopCode::LogRewritten
+        | StopCode::OutcomeUnknown
+        | StopCode::NotCommittable
+        | StopCode::PositionRefused => Exit::NeedsPerson,
+    }
+}
+
+fn build(
+    pipeline: &config::Pipeline,
+    config: &Config,
+    loader: &Loader,
+    budget: &Arc<Semaphore>,
+    budget_kib: u32,
+) -> Result<(Pipeline, Source), Stop> {
+    let stop = |code, what: String| Stop { code, what };
+    let tables: Vec<_> = pipeline.routes.iter().map(|route| route.table.clone()).collect();
+    if tables.len() > policy::tables_max() {
+        let what = format!("{} routes of one topic; an intent has room for {}", tables.len(), policy::tables_max());
+        return Err(stop(StopCode::PositionRefused, what));
+    }
+    let decoder = Decoder::new(&pipeline.routes, loader.framing())
+        .map_err(|error| stop(StopCode::LoadRefused, error.to_string()))?;
+    let dead_letters = DeadLetters::open(&pipeline.rejects, &client_config(&config.kafka))
+        .map_err(|error| stop(StopCode::DeadLetters, error))?;
+    let limits = Limits { rows: config.batch.rows, bytes: config.batch.bytes, age: config.batch.age };
+    let (topic, group) = (Arc::clone(&pipeline.topic), Arc::clone(&pipeline.group));
+    let mut spec = SourceSpec::new(config.kafka.clone(), topic, group, budget_kib);
+    spec.chunk_records_max = spec.chunk_records_max.min(usize::try_from(limits.rows).unwrap_or(usize::MAX));
+    let source = Source::start(spec, Arc::clone(budget)).map_err(|error| stop(StopCode::Kafka, error.to_string()))?;
+    let digests: Vec<&str> = pipeline.routes.iter().map(|route| route.digest.as_str()).collect();
+    let settings = Settings {
+        pipeline: Tag::of(&format!("{}\0{}", pipeline.group, pipeline.topic)),
+        topic: pipeline.topic.to_string(),
+        tables: tables.clone(),
+        mapping: Tag::of(&digests.join("+")),
+        start: match &pipeline.start {
+            Start::Committed => StartWish::Committed,
+            Start::Earliest => StartWish::Earliest,
+            Start::Latest => StartWish::Latest,
+            Start::Timestamp(ms) => StartWish::Timestamp(*ms),
+            Start::Offsets(_) => StartWish::Offsets,
+        },
+    };
+    let rejects_allowed = match pipeline.rejects {
+        RejectPolicy::Skip { most, of } => Some(Allowance::new(most, of)),
+        RejectPolicy::Stop | RejectPolicy::DeadLetterTopic(_) | RejectPolicy::DeadLetterFile(_) => None,
+    };
+    let built = Pipeline {
+        topic: Arc::clone(&pipeline.topic),
+        policy: pipeline.rejects.clone(),
+        limits,
+        decode_tasks_max: 2 * decode_threads(config),
+        start: pipeline.start.clone(),
+        protocol: Protocol::new(settings),
+        source: source.control.clone(),
+        decoder: Arc::new(decoder),
+        columns: pipeline.routes.iter().map(|route| route.columns.iter().map(|c| c.name.clone()).collect()).collect(),
+        load_headers: pipeline.routes.iter().map(|route| route.load_headers.clone()).collect(),
+        loader: loader.clone(),
+        dead_letters: dead_letters.map(Arc::new),
+        fence: 0,
+        delayed: None,
+        progress: Progress::default(),
+        filling: None,
+        sealed: BTreeMap::new(),
+        decoding: VecDeque::new(),
+        waiting: None,
+        calls: JoinSet::new(),
+        releasing: None,
+        rejects_allowed,
+        identity: Identity::default(),
+        reporter: Reporter::new(Arc::clone(&pipeline.topic)),
+        end: None,
+        tables,
+    };
+    Ok((built, source))
+}
+
+fn decode_threads(config: &Config) -> usize {
+    match config.run.decode_threads {
+        0 => std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
+        threads => threads,
+    }
+}
