@@ -1,7 +1,7 @@
 //! What the source assumes of a real Kafka, and what it does with one. Needs `KAFKA_BROKERS`; each test has a topic and
 //! a group of its own.
 
-#![allow(clippy::expect_used, clippy::print_stderr, reason = "helpers of tests")]
+#![allow(clippy::expect_used, clippy::panic, clippy::print_stderr, reason = "helpers of tests")]
 
 #[path = "support/kafka.rs"]
 mod kafka;
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use kafka::{Member, Writer, admin, create_topic, real_brokers, span, spec, stored, unique};
 use loadlock::config::Start;
-use loadlock::domain::Range;
+use loadlock::domain::{Partition, Range};
 use loadlock::source::{Closed, RecordAnswer, SourceError, SourceEvent};
 use rdkafka::TopicPartitionList;
 use rdkafka::admin::AdminOptions;
@@ -112,6 +112,30 @@ async fn fill_rewinds_exactly_and_holds_the_others() {
     member.source.control.hold();
     place.writer().send(0, 10);
     assert!(member.is_quiet().await, "held");
+}
+
+/// A client that is positioned while it is busy with an earlier position must neither skip nor repeat.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn filling_again_and_again_never_skips_a_record() {
+    const RECORDS: i64 = 20_000;
+    let Some(place) = Place::new("refill", 2).await else { return };
+    place.writer().send(0, RECORDS as usize);
+    place.writer().send(1, RECORDS as usize);
+    for round in 0..3 {
+        let mut member = place.member(COOPERATIVE);
+        member.owns(2).await;
+        for step in 0..40 {
+            let start = (round * 7919 + step * 491) % (RECORDS - 100);
+            member.fill(&[(0, start), (1, RECORDS - 100 - start)]);
+            // Some are overtaken by the next before anything came.
+            if step % 3 != 0 {
+                member.records(50).await;
+            }
+        }
+        member.reaches(0, RECORDS).await;
+        member.reaches(1, RECORDS).await;
+        assert_eq!(member.source.control.close(kafka::DEADLINE).await, Closed::Left);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -254,6 +278,7 @@ async fn aborted_records_are_skipped_and_the_position_moves_over_them() {
         if keep { writer.commit() } else { writer.abort() }
     }
     let mut member = place.member(COOPERATIVE);
+    member.gaps = true;
     member.owns(1).await;
     member.fill(&[(0, 0)]);
     assert_eq!(member.records(5).await, [(0, 0), (0, 1), (0, 2), (0, 9), (0, 10)]);
@@ -441,4 +466,157 @@ async fn leaving_the_group_hands_over_at_once() {
     assert_eq!(first.source.control.close(Duration::from_secs(10)).await, Closed::Left);
     second.owns(1).await;
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}: by leaving, not by its session", began.elapsed());
+}
+
+/// A member that works as a pipeline does: reads, stores what it has read, and on a revocation stores its last word
+/// before it lets go. `stored` collects the ranges that it has seen stored under its own assignment.
+async fn work(mut member: Member, mut stop: tokio::sync::watch::Receiver<bool>) -> Vec<(Partition, Range)> {
+    let mut done: Vec<(Partition, Range)> = Vec::new();
+    let mut committed: BTreeMap<Partition, i64> = BTreeMap::new();
+    // Fence from which on chunks count for a partition.
+    let mut valid: BTreeMap<Partition, u64> = BTreeMap::new();
+    let mut tick = tokio::time::interval(Duration::from_millis(30));
+    loop {
+        tokio::select! {
+            biased;
+            event = member.source.events.recv() => match event.expect("the thread lives") {
+                SourceEvent::Assigned { partitions } if !partitions.is_empty() => {
+                    let read = member.source.control.read_positions(partitions.clone()).await.expect("read");
+                    let start = |partition: &Partition| {
+                        (*partition, read.stored[partition].as_ref().map_or(0, |stored| stored.offset))
+                    };
+                    let starts: BTreeMap<_, _> = partitions.iter().map(start).collect();
+                    member.fence += 1;
+                    for (&partition, &offset) in &starts {
+                        member.next.insert(partition, offset);
+                        committed.insert(partition, offset);
+                        valid.insert(partition, member.fence);
+                    }
+                    member.source.control.join(member.fence, starts);
+                }
+                SourceEvent::Assigned { .. } | SourceEvent::Away { .. } | SourceEvent::Back => {}
+                SourceEvent::Revoking { partitions, release } => {
+                    store(&member, &mut committed, &mut done, &partitions).await;
+                    for partition in partitions {
+                        member.next.remove(&partition);
+                        valid.remove(&partition);
+                    }
+                    release.send(()).expect("it waits");
+                }
+                event @ (SourceEvent::Lost { .. } | SourceEvent::Failed(_)) => panic!("{event:?}"),
+            },
+            chunk = member.source.chunks.recv() => {
+                let chunk = chunk.expect("the thread lives");
+                for record in chunk.iter() {
+                    if valid.get(&record.partition).is_some_and(|fence| chunk.fence >= *fence) {
+                        let next = member.next.get_mut(&record.partition).expect("valid");
+                        assert_eq!(record.offset, *next, "partition {}", record.partition);
+                        *next += 1;
+                    }
+                }
+            }
+            _ = tick.tick() => {
+                let all: Vec<_> = member.next.keys().copied().collect();
+                store(&member, &mut committed, &mut done, &all).await;
+            }
+            _ = stop.changed() => {
+                let all: Vec<_> = member.next.keys().copied().collect();
+                store(&member, &mut committed, &mut done, &all).await;
+                member.source.control.close(kafka::DEADLINE).await;
+                return done;
+            }
+        }
+    }
+}
+
+/// Stores what was read of `partitions`, until the read-back says that it is there or not ours.
+async fn store(
+    member: &Member,
+    committed: &mut BTreeMap<Partition, i64>,
+    done: &mut Vec<(Partition, Range)>,
+    partitions: &[Partition],
+) {
+    let news = |partition: &Partition| {
+        let next = *member.next.get(partition)?;
+        (committed[partition] != next).then_some((*partition, next))
+    };
+    let positions: Vec<_> = partitions.iter().filter_map(news).collect();
+    for _ in 0..20 {
+        if positions.is_empty() {
+            return;
+        }
+        let recorded = member.record(&positions, "").await;
+        assert!(!recorded.doubtful, "{recorded:?}");
+        let there = positions.iter().filter(|(p, next)| recorded.read.get(p) == Some(&stored(*next, ""))).count();
+        if there == positions.len() {
+            for (partition, end) in positions {
+                let start = committed.insert(partition, end).expect("known");
+                done.push((partition, Range { start, end }));
+            }
+            return;
+        }
+        assert_eq!(there, 0, "half stored: {recorded:?}");
+        // Refused by a passing rebalance: all still ours, none stored. Anything else would be a fault here.
+        assert!(matches!(recorded.answer, RecordAnswer::Passing(_)), "{recorded:?}");
+        assert_eq!(recorded.read.len(), positions.len(), "{recorded:?}");
+    }
+    panic!("never stored");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn members_come_and_go_and_each_offset_is_stored_once() {
+    const PARTITIONS: i32 = 4;
+    for protocol in [EAGER, COOPERATIVE, CONSUMER] {
+        let Some(place) = Place::new("handover", PARTITIONS).await else { return };
+        if protocol == CONSUMER && !speaks_consumer_protocol(&place.brokers, "handover").await {
+            continue;
+        }
+        let (stop, stopped) = tokio::sync::watch::channel(false);
+        let first = tokio::spawn(work(place.member(protocol), stopped.clone()));
+        let mut ranges = Vec::new();
+        let mut sent = 0;
+        for _ in 0..3 {
+            let (leave, leaving) = tokio::sync::watch::channel(false);
+            let guest = tokio::spawn(work(place.member(protocol), leaving));
+            // Records flow while the guest comes, stays and goes.
+            let flowing = std::time::Instant::now();
+            while flowing.elapsed() < Duration::from_secs(4) {
+                let writer = place.writer();
+                tokio::task::spawn_blocking(move || (0..PARTITIONS).for_each(|p| writer.send(p, 250)))
+                    .await
+                    .expect("sent");
+                sent += 250;
+            }
+            leave.send(true).expect("the guest lives");
+            ranges.extend(guest.await.expect("the guest"));
+        }
+        let reader = place.member_ids();
+        assert!(reader.len() <= 2, "{reader:?}");
+        // The one that stays gets to the end.
+        let probe: BaseConsumer = rdkafka::ClientConfig::new()
+            .set("bootstrap.servers", &place.brokers)
+            .set("group.id", &place.group)
+            .create()
+            .expect("a client");
+        kafka::until("everything is stored", || {
+            let mut list = TopicPartitionList::new();
+            list.add_partition_range(&place.topic, 0, PARTITIONS - 1);
+            let stored = probe.committed_offsets(list, Duration::from_secs(5)).ok()?;
+            stored.elements().iter().all(|element| element.offset() == Offset::Offset(sent)).then_some(())
+        })
+        .await;
+        stop.send(true).expect("the first lives");
+        ranges.extend(first.await.expect("the first"));
+
+        for partition in 0..PARTITIONS {
+            let mut own: Vec<_> = ranges.iter().filter(|(p, _)| *p == partition).map(|(_, range)| *range).collect();
+            own.sort_unstable();
+            let mut next = 0;
+            for range in own {
+                assert_eq!(range.start, next, "partition {partition}: twice or never, {protocol:?}");
+                next = range.end;
+            }
+            assert_eq!(next, sent, "partition {partition}, {protocol:?}");
+        }
+    }
 }

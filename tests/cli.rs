@@ -1,4 +1,5 @@
 //! The command line as a person meets it: help, what `check` prints, mistakes, exit codes. Real processes.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::path::Path;
 use std::process::{Command, Output};

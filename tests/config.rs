@@ -1,4 +1,5 @@
 //! Configuration files: what a person sees of a bad one, what a good one means, and that the reference can't rot.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -8,6 +9,7 @@ use loadlock::cli::report::Console;
 use loadlock::config::{
     ColumnKind, ColumnSource, Config, Encoding, EngineKind, Problems, RejectPolicy, Severity, Start, Warning,
 };
+use proptest::prelude::*;
 
 /// 16 bytes in base64; occurs nowhere else, so that its absence in an output means something.
 const KEY: &str = "c2VjcmV0LWtleS0xNi1ieQ==";
@@ -68,6 +70,61 @@ fn bad_files() {
             assert!(!format!("{problems:?}").contains(secret), "{name}: Debug shows {secret}");
         }
         insta::assert_snapshot!(format!("bad_{name}"), shown);
+    }
+}
+
+/// A file that has a secret in every place where one can stand.
+const SECRETIVE: &str = r#"[kafka]
+brokers = "k:9092"
+[kafka.properties]
+"sasl.password" = "hunter2"
+"client.id" = "x"
+[engine]
+kind = "starrocks"
+frontends = ["http://fe:8030"]
+database = "db"
+password = "hunter2"
+user = "root"
+[[topic2table]]
+topic = "t"
+table = "t"
+columns = ["id"]
+jsonpaths = ["$.id"]
+decrypt = { cipher = "aes-ecb", key = "hunter2" }
+"#;
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Slips of the keyboard: whatever they do to the file, nothing panics, something is said, and no secret is in it.
+    #[test]
+    fn slips_show_no_secret(slips in proptest::collection::vec((0..SECRETIVE.len(), 0..3_u8, "[a-z0-9 =\"'\\[\\]{},.\n#\\\\]"), 1..4)) {
+        let mut text: Vec<char> = SECRETIVE.chars().collect();
+        for (at, kind, letter) in slips {
+            let at = at.min(text.len() - 1);
+            match kind {
+                0 => { text.remove(at); }
+                1 => text.insert(at, letter.chars().next().unwrap()),
+                _ => text[at] = letter.chars().next().unwrap(),
+            }
+        }
+        let text: String = text.into_iter().collect();
+        match parse(&text) {
+            Ok((config, warnings)) => {
+                prop_assert!(!format!("{config:?}{warnings:?}").contains("hunter2"), "{text}");
+            }
+            Err(problems) => {
+                prop_assert!(problems.errors() > 0);
+                let shown = format!("{}{problems:?}", shown(&problems));
+                prop_assert!(!shown.contains("hunter2"), "{text}\n{shown}");
+            }
+        }
+    }
+
+    /// No text at all makes the reader panic.
+    #[test]
+    fn any_text_is_read(text in "\\PC{0,200}|[\\[\\]{}=\",.a-c0-9\n ]{0,80}") {
+        let _ = parse(&text);
     }
 }
 
@@ -206,10 +263,10 @@ columns = [
     let (config, _) = parse(&framed(route)).unwrap_or_else(|problems| panic!("{problems:?}"));
     let route = &config.pipelines[0].routes[0];
     assert_eq!(route.table.to_string(), "other.t");
-    let constants = route.columns.iter().filter_map(|column| match &column.from {
-        ColumnSource::Constant(json) => Some(json.as_str()),
-        _ => None,
-    });
+    let constants = route
+        .columns
+        .iter()
+        .filter_map(|column| if let ColumnSource::Constant(json) = &column.from { Some(json.as_str()) } else { None });
     let constants: Vec<_> = constants.collect();
     assert_eq!(constants, ["170141183460469231731687303715884105727", "\"quo\\\"te\"", "16", "1000.10"]);
     assert_eq!(route.columns[0].default.as_deref(), Some("12.50"));

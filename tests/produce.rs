@@ -1,5 +1,6 @@
 //! `loadlock produce` against librdkafka's mock cluster: what is in the topic is what the route of the file expects, and
 //! the summary tells the truth.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -80,9 +80,9 @@ pub(crate) async fn answer(cluster: Arc<Cluster>, request: HttpRequest) -> Resul
         (Method::POST, ["sandbox", "sql"]) => match body(request).await {
             Ok(sql) => match select(&cluster, &sql).await {
                 Ok(result) => json(&result),
-                Err(error) => text(StatusCode::BAD_REQUEST, error.to_string()),
+                Err(error) => bad_request(error.to_string()),
             },
-            Err(refusal) => refusal,
+            Err(message) => bad_request(message),
         },
         (Method::GET, ["sandbox", "transactions"]) => {
             let views: Vec<TransactionView> = cluster.transactions().into_iter().map(Into::into).collect();
@@ -90,23 +90,23 @@ pub(crate) async fn answer(cluster: Arc<Cluster>, request: HttpRequest) -> Resul
         }
         (Method::GET, ["sandbox", "tables"]) => json(&tables(&cluster)),
         (Method::GET, ["sandbox", "faults"]) => json(&cluster.faults.counts()),
-        (Method::POST, ["sandbox", "faults"]) => match parsed::<Vec<Fault>>(request).await {
+        (Method::POST, ["sandbox", "faults"]) => match body(request).await.and_then(|text| Fault::read_plan(&text)) {
             Ok(faults) => {
                 cluster.faults.add(faults);
                 json(&cluster.faults.counts())
             }
-            Err(refusal) => refusal,
+            Err(message) => bad_request(message),
         },
         (Method::DELETE, ["sandbox", "faults"]) => {
             cluster.faults.clear();
             json(&cluster.faults.counts())
         }
-        (Method::POST, ["sandbox", "clock"]) => match parsed::<ClockRequest>(request).await {
+        (Method::POST, ["sandbox", "clock"]) => match clock_request(request).await {
             Ok(ClockRequest { advance_seconds }) => {
                 advance(&cluster, Duration::from_secs(advance_seconds)).await;
                 json(&value!({"now_ms": cluster.clock.now_ms()}))
             }
-            Err(refusal) => refusal,
+            Err(message) => bad_request(message),
         },
         (Method::POST, ["sandbox", "restart"]) => restart(&cluster, query_parameter(&request, "node").as_deref()),
         _ => text(StatusCode::NOT_FOUND, "no such path; see docs/sandbox.md"),
@@ -147,13 +147,16 @@ fn tables(cluster: &Cluster) -> serde_json::Value {
         .collect()
 }
 
-async fn body(request: HttpRequest) -> Result<String, HttpResponse> {
+async fn body(request: HttpRequest) -> Result<String, String> {
     let bytes = read_small(request.into_body(), BODY_MAX_BYTES).await;
     let text_body = bytes.and_then(|b| String::from_utf8(b.to_vec()).ok());
-    text_body.ok_or_else(|| text(StatusCode::BAD_REQUEST, "the body is too long or no text"))
+    text_body.ok_or_else(|| "the body is too long or no text".to_owned())
 }
 
-async fn parsed<T: for<'de> Deserialize<'de>>(request: HttpRequest) -> Result<T, HttpResponse> {
-    let body = body(request).await?;
-    serde_json::from_str(&body).map_err(|e| text(StatusCode::BAD_REQUEST, format!("the body is not understood: {e}")))
+async fn clock_request(request: HttpRequest) -> Result<ClockRequest, String> {
+    serde_json::from_str(&body(request).await?).map_err(|e| format!("the body is not understood: {e}"))
+}
+
+fn bad_request(message: String) -> HttpResponse {
+    text(StatusCode::BAD_REQUEST, message)
 }

@@ -20,7 +20,7 @@ use crate::rows::RowChunk;
 use crate::settings::Settings;
 use crate::starrocks::Memory;
 use crate::store::{DATABASES_MAX, Pending, Store, StoreError};
-use crate::table::{EngineKind, Table};
+use crate::table::Table;
 use crate::transactions::{Begin, BeginRefused, Counts, Ledger, State, StepRefused, Transaction};
 
 /// Ids that a restart leaves unused, so that none of a forgotten transaction comes back.
@@ -42,7 +42,6 @@ pub(crate) enum StepError {
 /// All that the nodes of a sandbox share.
 #[derive(Debug)]
 pub(crate) struct Cluster {
-    pub(crate) kind: EngineKind,
     pub(crate) settings: Settings,
     pub(crate) clock: Clock,
     pub(crate) faults: Faults,
@@ -70,7 +69,6 @@ impl std::fmt::Debug for Account {
 impl Cluster {
     /// Opens the stores under `dir` and brings what was committed there to its end.
     pub(crate) fn open(
-        kind: EngineKind,
         settings: Settings,
         account: Account,
         schema: Schema,
@@ -93,7 +91,6 @@ impl Cluster {
         let last_id = remembered.iter().map(|t| t.id).fold(last_id, i64::max);
         let committed: Vec<i64> = remembered.iter().filter(|t| t.state == State::Committed).map(|t| t.id).collect();
         let cluster = Arc::new(Self {
-            kind,
             settings,
             clock: Clock::default(),
             faults: Faults::default(),
@@ -254,6 +251,11 @@ impl Cluster {
 
     pub(crate) fn transaction(&self, id: i64) -> Option<Transaction> {
         self.ledger().get(id).cloned()
+    }
+
+    /// True if a transaction of the label is remembered, in whatever state.
+    pub(crate) fn knows_label(&self, database: &str, label: &str) -> bool {
+        self.ledger().newest(database, label).is_some()
     }
 
     /// The newest transaction of a label, as far as the disk knows it.

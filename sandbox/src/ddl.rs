@@ -4,6 +4,8 @@
 //! `PRIMARY KEY (…) DISTRIBUTED BY HASH(…) BUCKETS 8 PROPERTIES (…)` behind the columns. What changes how a load
 //! behaves is understood or refused; what doesn't (distribution, partitions, properties, comments) is passed over.
 
+#![expect(clippy::wildcard_enum_match_arm, reason = "the enum is the tokenizer's, with a hundred kinds of token")]
+
 use sqlparser::dialect::MySqlDialect;
 use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
 
@@ -28,23 +30,23 @@ pub struct DdlError {
 
 /// Everything a DDL text declares.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Schema {
+pub(crate) struct Schema {
     /// Databases, in order of appearance.
-    pub databases: Vec<String>,
+    pub(crate) databases: Vec<String>,
     /// Tables.
-    pub tables: Vec<Table>,
+    pub(crate) tables: Vec<Table>,
 }
 
 impl Schema {
     /// The table of a name.
     #[must_use]
-    pub fn table(&self, database: &str, name: &str) -> Option<&Table> {
+    pub(crate) fn table(&self, database: &str, name: &str) -> Option<&Table> {
         self.tables.iter().find(|t| t.database == database && t.name == name)
     }
 
     /// True if the database was declared.
     #[must_use]
-    pub fn has_database(&self, name: &str) -> bool {
+    pub(crate) fn has_database(&self, name: &str) -> bool {
         self.databases.iter().any(|d| d == name)
     }
 
@@ -59,7 +61,7 @@ impl Schema {
 ///
 /// # Errors
 /// With line and column, when a statement can't be read or declares what the sandbox doesn't imitate.
-pub fn read(kind: EngineKind, text: &str) -> Result<Schema, DdlError> {
+pub(crate) fn read(kind: EngineKind, text: &str) -> Result<Schema, DdlError> {
     let dialect = MySqlDialect {};
     let tokens = Tokenizer::new(&dialect, text).tokenize_with_location().map_err(|e| DdlError {
         line: e.location.line,
@@ -281,6 +283,8 @@ impl Reader {
                 // Doris marks key columns here, too; the key clause decides.
             } else if matches!(self.peek(), Token::Comma | Token::RParen) {
                 return Ok(column);
+            } else if self.is_end() {
+                return self.expected("`,` or `)`");
             } else {
                 return self.fail(format!("column `{}`: `{}` is not imitated", column.name, self.peek()));
             }
@@ -458,7 +462,7 @@ mod tests {
     fn what_is_refused() {
         let cases = [
             ("CREATE TABLE t (a INT)", "has no database"),
-            ("CREATE TABLE d.t (a HLL)", "line 1, column 19: type `HLL` is not imitated"),
+            ("CREATE TABLE d.t (a HLL)", "line 1, column 21: type `HLL` is not imitated"),
             ("CREATE TABLE d.t (a INT, A INT)", "declared twice"),
             ("CREATE TABLE d.t (a INT); CREATE TABLE d.t (a INT)", "declared twice"),
             ("CREATE TABLE d.t (a INT SUM) AGGREGATE KEY(a)", "`SUM` is not imitated"),

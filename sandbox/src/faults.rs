@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use hyper::StatusCode;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::http::{HangUp, HttpResponse, text};
 
@@ -41,7 +42,7 @@ pub enum Node {
 
 /// What goes wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+#[serde(tag = "kind", rename_all = "snake_case")]
 pub enum FaultKind {
     /// The connection is closed; nothing was done.
     DropBefore,
@@ -107,6 +108,26 @@ impl Fault {
     #[must_use]
     pub fn once(call: Call, kind: FaultKind) -> Self {
         Self { call, node: None, kind, skip: 0, times: 1 }
+    }
+
+    /// Reads a JSON array of faults.
+    ///
+    /// # Errors
+    /// When it is none, or has a field that no fault has: a misspelt `times` must not count as absent.
+    pub fn read_plan(json: &str) -> Result<Vec<Self>, String> {
+        let not_understood = |e: serde_json::Error| format!("the fault plan is not understood: {e}");
+        let given: Vec<serde_json::Map<String, Value>> = serde_json::from_str(json).map_err(not_understood)?;
+        given
+            .into_iter()
+            .map(|given| {
+                let fault: Self = serde_json::from_value(Value::Object(given.clone())).map_err(not_understood)?;
+                let known = serde_json::to_value(&fault).map_err(not_understood)?;
+                match given.keys().find(|key| known.get(key.as_str()).is_none()) {
+                    Some(key) => Err(format!("the fault plan is not understood: unknown field {key}")),
+                    None => Ok(fault),
+                }
+            })
+            .collect()
     }
 }
 
@@ -195,7 +216,7 @@ mod tests {
         let faults = Faults::default();
         let plan = r#"[{"call":"commit","kind":"drop_after","skip":1,"times":2},
                        {"call":"load","node":"frontend","kind":"delay","millis":5}]"#;
-        faults.add(serde_json::from_str(plan).unwrap());
+        faults.add(Fault::read_plan(plan).unwrap());
         let commits: Vec<usize> = (0..4).map(|_| faults.take(Call::Commit, Node::Frontend, true).len()).collect();
         assert_eq!(commits, [0, 1, 1, 0]);
         assert_eq!(faults.take(Call::Load, Node::Backend, true), []);
@@ -213,8 +234,13 @@ mod tests {
 
     #[test]
     fn what_is_not_a_fault_is_refused() {
-        for unknown in [r#"{"call":"commit","kind":"explode"}"#, r#"{"call":"commit","kind":"drop_after","typo":1}"#] {
-            assert!(serde_json::from_str::<Fault>(unknown).is_err(), "{unknown}");
+        for unknown in [
+            r#"[{"call":"commit","kind":"explode"}]"#,
+            r#"[{"call":"commit","kind":"drop_after","tims":2}]"#,
+            r#"[{"call":"commit","kind":"delay","millis":2,"tims":2}]"#,
+            r#"{"call":"commit","kind":"drop_after"}"#,
+        ] {
+            assert!(Fault::read_plan(unknown).is_err(), "{unknown}");
         }
     }
 }

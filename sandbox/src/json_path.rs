@@ -15,12 +15,12 @@ enum Step {
 
 /// A path from the row to one value.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct JsonPath(Vec<Step>);
+pub(crate) struct JsonPath(Vec<Step>);
 
 impl JsonPath {
     /// Reads a path; `None` if it is more than keys and indexes.
     #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let mut rest = text.trim().strip_prefix('$')?;
         let mut steps = Vec::new();
         while !rest.is_empty() {
@@ -47,7 +47,7 @@ impl JsonPath {
 
     /// The value at the path; `None` if the row has none.
     #[must_use]
-    pub fn find<'a>(&self, row: &Fields<'a>) -> Option<&'a RawValue> {
+    pub(crate) fn find<'a>(&self, row: &Fields<'a>) -> Option<&'a RawValue> {
         let (Step::Key(first), rest) = self.0.split_first()? else { return None };
         let mut value = row.get(first)?;
         for step in rest {
@@ -64,12 +64,12 @@ impl JsonPath {
 
 /// The fields of one JSON object in their order, values as written.
 #[derive(Debug, Default)]
-pub struct Fields<'a>(pub Vec<(Cow<'a, str>, &'a RawValue)>);
+pub(crate) struct Fields<'a>(pub(crate) Vec<(Cow<'a, str>, &'a RawValue)>);
 
 impl<'a> Fields<'a> {
     /// The value of a key; of duplicate keys the first.
     #[must_use]
-    pub fn get(&self, key: &str) -> Option<&'a RawValue> {
+    pub(crate) fn get(&self, key: &str) -> Option<&'a RawValue> {
         self.0.iter().find(|(k, _)| k == key).map(|(_, value)| *value)
     }
 }

@@ -5,11 +5,11 @@
 use memchr::{memchr, memchr2};
 
 /// Longest row, bytes.
-pub const ROW_MAX_BYTES: usize = 100 << 20;
+pub(crate) const ROW_MAX_BYTES: usize = 100 << 20;
 
 /// How rows lie in a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Framing {
+pub(crate) enum Framing {
     /// One array, its elements are rows (`strip_outer_array: true`).
     Array,
     /// Values behind each other, with or without white space between them.
@@ -20,7 +20,7 @@ pub enum Framing {
 
 /// A body that isn't framed as announced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FramingError {
+pub(crate) enum FramingError {
     /// Array framing, but the body starts with something else.
     NotAnArray,
     /// Document framing, but a document is an array.
@@ -49,7 +49,7 @@ enum Place {
 
 /// Reads one body.
 #[derive(Debug)]
-pub struct RowReader {
+pub(crate) struct RowReader {
     framing: Framing,
     place: Place,
     depth: usize,
@@ -62,7 +62,7 @@ pub struct RowReader {
 impl RowReader {
     /// A reader at the beginning of a body.
     #[must_use]
-    pub fn new(framing: Framing) -> Self {
+    pub(crate) fn new(framing: Framing) -> Self {
         let place = if framing == Framing::Array { Place::Start } else { Place::BeforeRow { may_close: false } };
         Self { framing, place, depth: 0, is_string: false, is_escaped: false, held: Vec::new() }
     }
@@ -71,7 +71,7 @@ impl RowReader {
     ///
     /// # Errors
     /// When the body isn't framed as announced; rows before that place have been handed out.
-    pub fn push(&mut self, chunk: &[u8], on_row: &mut impl FnMut(&[u8])) -> Result<(), FramingError> {
+    pub(crate) fn push(&mut self, chunk: &[u8], on_row: &mut impl FnMut(&[u8])) -> Result<(), FramingError> {
         if self.framing == Framing::Lines { self.push_lines(chunk, on_row) } else { self.push_values(chunk, on_row) }
     }
 
@@ -79,7 +79,7 @@ impl RowReader {
     ///
     /// # Errors
     /// When it ends too early.
-    pub fn finish(mut self, on_row: &mut impl FnMut(&[u8])) -> Result<(), FramingError> {
+    pub(crate) fn finish(mut self, on_row: &mut impl FnMut(&[u8])) -> Result<(), FramingError> {
         match (self.framing, self.place) {
             (Framing::Lines, _) => {
                 let row = std::mem::take(&mut self.held);
@@ -203,6 +203,9 @@ fn emit_line(line: &[u8], on_row: &mut impl FnMut(&[u8])) {
 mod tests {
     use super::*;
 
+    /// Framing, body, its rows, how it ends.
+    type Case<'a> = (Framing, String, Vec<&'a str>, Result<(), FramingError>);
+
     fn rows(framing: Framing, body: &[u8], step: usize) -> (Vec<String>, Result<(), FramingError>) {
         let mut rows = Vec::new();
         let mut on_row = |row: &[u8]| rows.push(String::from_utf8(row.to_vec()).unwrap());
@@ -216,7 +219,7 @@ mod tests {
     fn rows_are_the_same_however_the_body_is_cut() {
         use FramingError::{IsAnArray, NotAnArray, Truncated, Unexpected};
         let tricky = r#"{"a":"]},{\"","b":[{"c":"\\"}]}"#;
-        let cases: Vec<(Framing, String, Vec<&str>, Result<(), FramingError>)> = vec![
+        let cases: [Case<'_>; 14] = [
             (Framing::Array, format!(" [{tricky} ,\n{{}}] "), vec![tricky, "{}"], Ok(())),
             (Framing::Array, "[]".into(), vec![], Ok(())),
             (Framing::Array, "[{}".into(), vec!["{}"], Err(Truncated)),

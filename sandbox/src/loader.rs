@@ -14,7 +14,7 @@ const ERROR_LOG_ROW_BYTES: usize = 16 << 10;
 
 /// Reads the bodies of one transaction; rows leave it in chunks.
 #[derive(Debug)]
-pub struct Loader {
+pub(crate) struct Loader {
     kind: EngineKind,
     framing: Framing,
     /// `None` counts rows and keeps none.
@@ -36,12 +36,12 @@ struct Rows {
 impl Loader {
     /// A loader for the rows of `plan`; without one rows are only counted.
     #[must_use]
-    pub fn new(kind: EngineKind, framing: Framing, max_filter_ratio: f64, plan: Option<Plan>) -> Self {
+    pub(crate) fn new(kind: EngineKind, framing: Framing, max_filter_ratio: f64, plan: Option<Plan>) -> Self {
         Self { kind, framing, plan, max_filter_ratio, reader: None, rows: Rows::default() }
     }
 
     /// Reads a piece of a body. Behind a failure the bytes are only counted, as an engine drains them.
-    pub fn push(&mut self, bytes: &[u8]) {
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
         self.rows.counts.bytes += bytes.len() as u64;
         if self.rows.failure.is_some() {
             return;
@@ -53,7 +53,7 @@ impl Loader {
     }
 
     /// Ends a body; each is a JSON text of its own.
-    pub fn finish_body(&mut self) {
+    pub(crate) fn finish_body(&mut self) {
         let Some(reader) = self.reader.take() else { return };
         if self.rows.failure.is_some() {
             return;
@@ -70,31 +70,30 @@ impl Loader {
     }
 
     /// Makes the load fail, if it hasn't yet.
-    pub fn fail(&mut self, message: String) {
+    pub(crate) fn fail(&mut self, message: String) {
         self.rows.failure.get_or_insert(message);
     }
 
     /// Rows that are ready for the store: a full chunk, or with `all` what there is.
-    pub fn take_chunk(&mut self, all: bool) -> Option<RowChunk> {
+    pub(crate) fn take_chunk(&mut self, all: bool) -> Option<RowChunk> {
         let is_due = self.rows.chunk.is_full() || (all && !self.rows.chunk.is_empty());
         is_due.then(|| std::mem::take(&mut self.rows.chunk))
     }
 
     /// Rows and bytes so far.
     #[must_use]
-    pub fn counts(&self) -> Counts {
+    pub(crate) fn counts(&self) -> Counts {
         self.rows.counts
     }
 
     /// The error log's lines.
     #[must_use]
-    pub fn error_log(&self) -> &[String] {
+    pub(crate) fn error_log(&self) -> &[String] {
         &self.rows.error_log
     }
 
     /// Why the load fails, if it does: a broken body, or more filtered rows than allowed.
-    #[must_use]
-    pub fn verdict(&self) -> Result<(), String> {
+    pub(crate) fn verdict(&self) -> Result<(), String> {
         if let Some(failure) = &self.rows.failure {
             return Err(failure.clone());
         }

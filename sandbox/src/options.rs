@@ -49,6 +49,9 @@ const DORIS_REFUSED: &[&str] = &[
     "fuzzy_parse",
 ];
 
+/// Values that turn a header's feature off, so that there is nothing to imitate.
+const SAYS_NO: &[&str] = &["false", "off_mode", "upsert"];
+
 /// Load headers that both engines take and that must be equal in all loads of a StarRocks label.
 const COMPARED: &[&str] = &[
     "format",
@@ -65,7 +68,7 @@ const COMPARED: &[&str] = &[
 
 /// Upsert or delete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Op {
+pub(crate) enum Op {
     /// Insert, or replace the row of the same key.
     Upsert,
     /// Delete the row of the key.
@@ -74,7 +77,7 @@ pub enum Op {
 
 /// Header `columns`, one entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ColumnItem {
+pub(crate) enum ColumnItem {
     /// A name.
     Name(String),
     /// `__op='delete'` or `__op='upsert'`.
@@ -83,27 +86,27 @@ pub enum ColumnItem {
 
 /// What the headers of a load ask for.
 #[derive(Clone, Debug)]
-pub struct LoadOptions {
+pub(crate) struct LoadOptions {
     /// How rows lie in the body.
-    pub framing: Framing,
+    pub(crate) framing: Framing,
     /// Header `columns`.
-    pub columns: Option<Vec<ColumnItem>>,
+    pub(crate) columns: Option<Vec<ColumnItem>>,
     /// Header `jsonpaths`.
-    pub jsonpaths: Option<Vec<JsonPath>>,
+    pub(crate) jsonpaths: Option<Vec<JsonPath>>,
     /// Header `hidden_columns` (Doris).
-    pub hidden_columns: Vec<String>,
+    pub(crate) hidden_columns: Vec<String>,
     /// Header `strict_mode`.
-    pub strict: bool,
+    pub(crate) strict: bool,
     /// Header `max_filter_ratio`, 0 to 1.
-    pub max_filter_ratio: f64,
+    pub(crate) max_filter_ratio: f64,
     /// Header `timezone`.
-    pub zone: TimeZone,
+    pub(crate) zone: TimeZone,
     /// Header `ignore_json_size` (StarRocks).
-    pub ignore_json_size: bool,
+    pub(crate) ignore_json_size: bool,
     /// Header `merge_type: DELETE` (Doris): every row deletes.
-    pub deletes_all: bool,
+    pub(crate) deletes_all: bool,
     /// The headers that must be the same in all loads of a label.
-    pub compared: BTreeMap<String, String>,
+    pub(crate) compared: BTreeMap<String, String>,
 }
 
 impl LoadOptions {
@@ -111,14 +114,15 @@ impl LoadOptions {
     ///
     /// # Errors
     /// The engine's text for a header it refuses, or the sandbox's for one it doesn't imitate.
-    pub fn read(kind: EngineKind, headers: &HeaderMap) -> Result<Self, String> {
+    pub(crate) fn read(kind: EngineKind, headers: &HeaderMap) -> Result<Self, String> {
         let get = |name: &str| headers.get(name).and_then(|v| v.to_str().ok()).map(str::trim);
         let is_true = |name: &str| get(name).is_some_and(|v| v.eq_ignore_ascii_case("true"));
         let refused = match kind {
             EngineKind::StarRocks => STARROCKS_REFUSED,
             EngineKind::Doris => DORIS_REFUSED,
         };
-        if let Some((name, value)) = refused.iter().find_map(|name| get(name).map(|value| (name, value))) {
+        let asks = |name: &&str| get(name).filter(|value| !SAYS_NO.contains(&value.to_ascii_lowercase().as_str()));
+        if let Some((name, value)) = refused.iter().find_map(|name| asks(name).map(|value| (name, value))) {
             return Err(format!("the sandbox does not imitate the header {name}: {value}"));
         }
         match get("format").unwrap_or("csv") {
@@ -254,6 +258,8 @@ mod tests {
             let error = read(EngineKind::StarRocks, &headers).expect_err(header.0);
             assert!(error.contains(want), "{header:?}: {error}");
         }
+        let off = [("format", "json"), ("partial_update", "false"), ("negative", "False")];
+        assert!(read(EngineKind::StarRocks, &off).is_ok(), "a feature that is turned off is none");
         assert!(read(EngineKind::StarRocks, &[]).is_err(), "csv is the engines' default format");
     }
 }

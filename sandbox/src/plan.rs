@@ -32,7 +32,7 @@ enum OpSource {
 
 /// How the rows of a load become rows of a table.
 #[derive(Clone, Debug)]
-pub struct Plan {
+pub(crate) struct Plan {
     table: Arc<Table>,
     rules: Rules,
     sources: Vec<Source>,
@@ -48,7 +48,7 @@ impl Plan {
     ///
     /// # Errors
     /// The engine's text, when the headers don't match the table.
-    pub fn new(kind: EngineKind, table: Arc<Table>, options: &LoadOptions, now: &str) -> Result<Self, String> {
+    pub(crate) fn new(kind: EngineKind, table: Arc<Table>, options: &LoadOptions, now: &str) -> Result<Self, String> {
         let rules = Rules { kind, strict: options.strict, zone: options.zone.clone() };
         let named = named_sources(&table, options)?;
         let mut sources = Vec::with_capacity(table.columns.len());
@@ -79,7 +79,7 @@ impl Plan {
     ///
     /// # Errors
     /// The reason that the engine's error log gives; the chunk is then as before.
-    pub fn append(&self, row: &Fields<'_>, chunk: &mut RowChunk) -> Result<(), String> {
+    pub(crate) fn append(&self, row: &Fields<'_>, chunk: &mut RowChunk) -> Result<(), String> {
         let op = self.op_of(row)?;
         let mark = chunk.mark();
         let values = self.values(row);
@@ -163,7 +163,7 @@ impl Plan {
 
 /// The text of the clock that `CURRENT_TIMESTAMP` shows, `YYYY-MM-DD HH:MM:SS`.
 #[must_use]
-pub fn now_text(options: &LoadOptions, now_ms: i64) -> String {
+pub(crate) fn now_text(options: &LoadOptions, now_ms: i64) -> String {
     let now = jiff::Timestamp::from_millisecond(now_ms).unwrap_or_default();
     options.zone.to_datetime(now).strftime("%Y-%m-%d %H:%M:%S").to_string()
 }

@@ -9,7 +9,7 @@ const CHUNK_BYTES: usize = 1 << 20;
 
 /// Some rows of one table: the cells' texts behind each other, NULL as no text.
 #[derive(Debug, Default)]
-pub struct RowChunk {
+pub(crate) struct RowChunk {
     text: String,
     /// End of each cell's text; `None` for NULL.
     cells: Vec<Option<usize>>,
@@ -18,7 +18,7 @@ pub struct RowChunk {
 
 /// A place to roll back to.
 #[derive(Clone, Copy, Debug)]
-pub struct Mark {
+pub(crate) struct Mark {
     text: usize,
     cells: usize,
 }
@@ -26,23 +26,23 @@ pub struct Mark {
 impl RowChunk {
     /// True if the chunk has its size.
     #[must_use]
-    pub fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.ops.len() >= CHUNK_ROWS || self.text.len() >= CHUNK_BYTES
     }
 
     /// True without any row.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.ops.is_empty()
     }
 
     /// Appends a NULL.
-    pub fn push_null(&mut self) {
+    pub(crate) fn push_null(&mut self) {
         self.cells.push(None);
     }
 
     /// Appends a text.
-    pub fn push_text(&mut self, text: &str) {
+    pub(crate) fn push_text(&mut self, text: &str) {
         self.text.push_str(text);
         self.cells.push(Some(self.text.len()));
     }
@@ -51,7 +51,7 @@ impl RowChunk {
     ///
     /// # Errors
     /// What `write` returns.
-    pub fn push_with<E>(&mut self, write: impl FnOnce(&mut String) -> Result<(), E>) -> Result<(), E> {
+    pub(crate) fn push_with<E>(&mut self, write: impl FnOnce(&mut String) -> Result<(), E>) -> Result<(), E> {
         write(&mut self.text)?;
         self.cells.push(Some(self.text.len()));
         Ok(())
@@ -59,18 +59,18 @@ impl RowChunk {
 
     /// The end of the last whole row.
     #[must_use]
-    pub fn mark(&self) -> Mark {
+    pub(crate) fn mark(&self) -> Mark {
         Mark { text: self.text.len(), cells: self.cells.len() }
     }
 
     /// Takes back the cells behind a mark.
-    pub fn roll_back(&mut self, mark: Mark) {
+    pub(crate) fn roll_back(&mut self, mark: Mark) {
         self.text.truncate(mark.text);
         self.cells.truncate(mark.cells);
     }
 
     /// Ends a row.
-    pub fn end_row(&mut self, op: Op) {
+    pub(crate) fn end_row(&mut self, op: Op) {
         self.ops.push(op);
     }
 
@@ -78,7 +78,7 @@ impl RowChunk {
     ///
     /// # Errors
     /// The first error of `each`.
-    pub fn for_each<E>(&self, mut each: impl FnMut(Op, &[Option<&str>]) -> Result<(), E>) -> Result<(), E> {
+    pub(crate) fn for_each<E>(&self, mut each: impl FnMut(Op, &[Option<&str>]) -> Result<(), E>) -> Result<(), E> {
         if self.ops.is_empty() {
             return Ok(());
         }

@@ -24,7 +24,7 @@ impl fmt::Display for EngineKind {
 
 /// Shape of an array, map or struct column; the elements are kept as JSON text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Nested {
+pub(crate) enum Nested {
     /// `ARRAY<…>`.
     Array,
     /// `MAP<…>` or `STRUCT<…>`.
@@ -33,7 +33,7 @@ pub enum Nested {
 
 /// Type of a column, as far as a load checks it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ColumnType {
+pub(crate) enum ColumnType {
     /// `BOOLEAN`, kept as `1` or `0`.
     Boolean,
     /// `TINYINT` to `BIGINT`; bits are 8, 16, 32 or 64.
@@ -75,7 +75,7 @@ pub enum ColumnType {
 impl ColumnType {
     /// True if values of the type are ordered as numbers.
     #[must_use]
-    pub fn is_numeric(self) -> bool {
+    pub(crate) fn is_numeric(self) -> bool {
         match self {
             Self::Boolean
             | Self::Integer { .. }
@@ -113,7 +113,7 @@ impl fmt::Display for ColumnType {
 
 /// Value of a column that a row doesn't carry.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum DefaultValue {
+pub(crate) enum DefaultValue {
     /// No default: NULL, or an error for a NOT NULL column.
     None,
     /// `DEFAULT NULL`.
@@ -126,20 +126,20 @@ pub enum DefaultValue {
 
 /// A column of a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Column {
+pub(crate) struct Column {
     /// Name as written in the DDL.
-    pub name: String,
+    pub(crate) name: String,
     /// Type.
-    pub ty: ColumnType,
+    pub(crate) ty: ColumnType,
     /// False for NOT NULL.
-    pub nullable: bool,
+    pub(crate) nullable: bool,
     /// What a missing value becomes.
-    pub default: DefaultValue,
+    pub(crate) default: DefaultValue,
 }
 
 /// What a table does with two rows of one key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Model {
+pub(crate) enum Model {
     /// `DUPLICATE KEY`: both rows stay.
     Duplicate,
     /// `PRIMARY KEY`, `UNIQUE KEY`: the later row replaces the earlier one.
@@ -148,31 +148,25 @@ pub enum Model {
 
 /// A table.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Table {
+pub(crate) struct Table {
     /// Database.
-    pub database: String,
+    pub(crate) database: String,
     /// Name within the database.
-    pub name: String,
+    pub(crate) name: String,
     /// Columns in DDL order.
-    pub columns: Vec<Column>,
+    pub(crate) columns: Vec<Column>,
     /// Duplicate or unique rows.
-    pub model: Model,
+    pub(crate) model: Model,
     /// Positions of the key columns.
-    pub keys: Vec<usize>,
+    pub(crate) keys: Vec<usize>,
     /// True for StarRocks' `PRIMARY KEY`, which alone takes `__op`.
-    pub primary: bool,
+    pub(crate) primary: bool,
 }
 
 impl Table {
     /// `database.table`.
     #[must_use]
-    pub fn full_name(&self) -> String {
+    pub(crate) fn full_name(&self) -> String {
         format!("{}.{}", self.database, self.name)
-    }
-
-    /// Position of a column by its exact name.
-    #[must_use]
-    pub fn position(&self, column: &str) -> Option<usize> {
-        self.columns.iter().position(|c| c.name == column)
     }
 }

@@ -133,7 +133,7 @@ impl Builder {
         let (admin_listener, admin) =
             bind(self.admin_port).await.map_err(io(&format!("listen on port {}", self.admin_port)))?;
         let account = Account { user: self.user, password: self.password };
-        let cluster = Cluster::open(self.kind, self.settings, account, schema, &dir)?;
+        let cluster = Cluster::open(self.settings, account, schema, &dir)?;
 
         let (stop, stopped) = watch::channel(false);
         let mut tasks = Vec::new();

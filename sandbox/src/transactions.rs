@@ -13,7 +13,7 @@ use crate::clock::millis;
 
 /// State of a transaction, in StarRocks' words (Doris says PRECOMMITTED for [`State::Prepared`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
+pub(crate) enum State {
     /// Begun; rows may arrive.
     Prepare,
     /// Rows are durable and invisible.
@@ -29,7 +29,7 @@ pub enum State {
 impl State {
     /// StarRocks' name.
     #[must_use]
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Prepare => "PREPARE",
             Self::Prepared => "PREPARED",
@@ -41,7 +41,7 @@ impl State {
 
     /// Reads a name that [`State::name`] wrote.
     #[must_use]
-    pub fn parse(name: &str) -> Option<Self> {
+    pub(crate) fn parse(name: &str) -> Option<Self> {
         [Self::Prepare, Self::Prepared, Self::Committed, Self::Visible, Self::Aborted]
             .into_iter()
             .find(|state| state.name() == name)
@@ -49,7 +49,7 @@ impl State {
 
     /// True for VISIBLE and ABORTED.
     #[must_use]
-    pub fn is_finished(self) -> bool {
+    pub(crate) fn is_finished(self) -> bool {
         match self {
             Self::Visible | Self::Aborted => true,
             Self::Prepare | Self::Prepared | Self::Committed => false,
@@ -59,45 +59,45 @@ impl State {
 
 /// Rows of a load, counted as the engines report them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
+pub(crate) struct Counts {
     /// Rows in the bodies.
-    pub total: u64,
+    pub(crate) total: u64,
     /// Rows taken.
-    pub loaded: u64,
+    pub(crate) loaded: u64,
     /// Rows refused for their quality.
-    pub filtered: u64,
+    pub(crate) filtered: u64,
     /// Bytes of the bodies.
-    pub bytes: u64,
+    pub(crate) bytes: u64,
 }
 
 /// A load transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Transaction {
+pub(crate) struct Transaction {
     /// Ascending over all databases.
-    pub id: i64,
+    pub(crate) id: i64,
     /// Database.
-    pub database: String,
+    pub(crate) database: String,
     /// Table.
-    pub table: String,
+    pub(crate) table: String,
     /// Label, unique among the database's remembered transactions that aren't aborted.
-    pub label: String,
+    pub(crate) label: String,
     /// State.
-    pub state: State,
+    pub(crate) state: State,
     /// Why it was aborted; empty otherwise.
-    pub reason: String,
+    pub(crate) reason: String,
     /// When it began, ms since the epoch.
-    pub begun_ms: i64,
+    pub(crate) begun_ms: i64,
     /// When it came to its state, ms since the epoch.
-    pub changed_ms: i64,
+    pub(crate) changed_ms: i64,
     /// When it is aborted if nothing happens, ms since the epoch; only PREPARE and PREPARED expire.
-    pub deadline_ms: i64,
+    pub(crate) deadline_ms: i64,
     /// Rows, known from PREPARED on.
-    pub counts: Counts,
+    pub(crate) counts: Counts,
 }
 
 /// Why a transaction can't begin.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum BeginRefused {
+pub(crate) enum BeginRefused {
     /// The label belongs to a transaction that isn't aborted.
     LabelUsed {
         /// That transaction.
@@ -116,29 +116,29 @@ pub enum BeginRefused {
 
 /// Why a transaction can't take a step: the state it is in, or that nobody remembers it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum StepRefused {
+pub(crate) enum StepRefused {
     /// No such transaction.
     Unknown,
     /// It is in a state that forbids the step.
-    In(Transaction),
+    In(Box<Transaction>),
 }
 
 /// What is needed to begin.
 #[derive(Clone, Debug)]
-pub struct Begin<'a> {
+pub(crate) struct Begin<'a> {
     /// Database.
-    pub database: &'a str,
+    pub(crate) database: &'a str,
     /// Table.
-    pub table: &'a str,
+    pub(crate) table: &'a str,
     /// Label.
-    pub label: &'a str,
+    pub(crate) label: &'a str,
     /// Life in PREPARE.
-    pub timeout: Duration,
+    pub(crate) timeout: Duration,
 }
 
 /// All transactions that the cluster remembers.
 #[derive(Debug, Default)]
-pub struct Ledger {
+pub(crate) struct Ledger {
     transactions: BTreeMap<i64, Transaction>,
     /// (database, label) → ids, ascending.
     labels: HashMap<(String, String), Vec<i64>>,
@@ -148,7 +148,7 @@ pub struct Ledger {
 impl Ledger {
     /// A ledger that remembers `transactions`; ids go on above `last_id`.
     #[must_use]
-    pub fn recover(transactions: Vec<Transaction>, last_id: i64) -> Self {
+    pub(crate) fn recover(transactions: Vec<Transaction>, last_id: i64) -> Self {
         let mut ledger = Self { last_id, ..Self::default() };
         for transaction in transactions {
             ledger.insert(transaction);
@@ -168,7 +168,7 @@ impl Ledger {
     ///
     /// # Errors
     /// When the label is in use or the database is full.
-    pub fn begin(&mut self, now_ms: i64, begin: &Begin<'_>, limit: usize) -> Result<Transaction, BeginRefused> {
+    pub(crate) fn begin(&mut self, now_ms: i64, begin: &Begin<'_>, limit: usize) -> Result<Transaction, BeginRefused> {
         if let Some(found) = self.newest(begin.database, begin.label)
             && found.state != State::Aborted
         {
@@ -198,7 +198,7 @@ impl Ledger {
     ///
     /// # Errors
     /// In any other state.
-    pub fn prepare(
+    pub(crate) fn prepare(
         &mut self,
         now_ms: i64,
         id: i64,
@@ -216,7 +216,7 @@ impl Ledger {
     ///
     /// # Errors
     /// In any other state.
-    pub fn commit(&mut self, now_ms: i64, id: i64) -> Result<Transaction, StepRefused> {
+    pub(crate) fn commit(&mut self, now_ms: i64, id: i64) -> Result<Transaction, StepRefused> {
         self.step(now_ms, id, &[State::Prepared], |t| t.state = State::Committed)
     }
 
@@ -224,7 +224,7 @@ impl Ledger {
     ///
     /// # Errors
     /// In any other state.
-    pub fn publish(&mut self, now_ms: i64, id: i64) -> Result<Transaction, StepRefused> {
+    pub(crate) fn publish(&mut self, now_ms: i64, id: i64) -> Result<Transaction, StepRefused> {
         self.step(now_ms, id, &[State::Committed], |t| t.state = State::Visible)
     }
 
@@ -232,7 +232,7 @@ impl Ledger {
     ///
     /// # Errors
     /// In any other state.
-    pub fn abort(&mut self, now_ms: i64, id: i64, reason: &str) -> Result<Transaction, StepRefused> {
+    pub(crate) fn abort(&mut self, now_ms: i64, id: i64, reason: &str) -> Result<Transaction, StepRefused> {
         self.step(now_ms, id, &[State::Prepare, State::Prepared], |t| {
             t.state = State::Aborted;
             reason.clone_into(&mut t.reason);
@@ -248,7 +248,7 @@ impl Ledger {
     ) -> Result<Transaction, StepRefused> {
         let transaction = self.transactions.get_mut(&id).ok_or(StepRefused::Unknown)?;
         if !from.contains(&transaction.state) {
-            return Err(StepRefused::In(transaction.clone()));
+            return Err(StepRefused::In(Box::new(transaction.clone())));
         }
         change(transaction);
         transaction.changed_ms = now_ms;
@@ -257,24 +257,24 @@ impl Ledger {
 
     /// The transaction of an id.
     #[must_use]
-    pub fn get(&self, id: i64) -> Option<&Transaction> {
+    pub(crate) fn get(&self, id: i64) -> Option<&Transaction> {
         self.transactions.get(&id)
     }
 
     /// The transaction that speaks for a label: the one with the highest id.
     #[must_use]
-    pub fn newest(&self, database: &str, label: &str) -> Option<&Transaction> {
+    pub(crate) fn newest(&self, database: &str, label: &str) -> Option<&Transaction> {
         self.by_label(database, label).next()
     }
 
     /// All transactions of a label, newest first.
-    pub fn by_label(&self, database: &str, label: &str) -> impl Iterator<Item = &Transaction> {
+    pub(crate) fn by_label(&self, database: &str, label: &str) -> impl Iterator<Item = &Transaction> {
         let ids = self.labels.get(&(database.to_owned(), label.to_owned()));
         ids.into_iter().flatten().rev().filter_map(|id| self.transactions.get(id))
     }
 
     /// All transactions, oldest first.
-    pub fn all(&self) -> impl Iterator<Item = &Transaction> {
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Transaction> {
         self.transactions.values()
     }
 
@@ -284,17 +284,19 @@ impl Ledger {
 
     /// Transactions whose time is up.
     #[must_use]
-    pub fn expired(&self, now_ms: i64) -> Vec<i64> {
+    pub(crate) fn expired(&self, now_ms: i64) -> Vec<i64> {
         let mortal = |t: &&Transaction| matches!(t.state, State::Prepare | State::Prepared);
         self.all().filter(mortal).filter(|t| t.deadline_ms <= now_ms).map(|t| t.id).collect()
     }
 
-    /// Forgets finished transactions that are older than `keep` or, per database, beyond the newest `max`.
-    pub fn forget_finished(&mut self, now_ms: i64, keep: Duration, max: usize) -> Vec<Transaction> {
+    /// Forgets finished transactions that are older than `keep` or, per database, beyond the `max` that finished last.
+    pub(crate) fn forget_finished(&mut self, now_ms: i64, keep: Duration, max: usize) -> Vec<Transaction> {
         let oldest_ms = now_ms.saturating_sub(millis(keep));
         let mut seen: HashMap<&str, usize> = HashMap::new();
         let mut forgotten = Vec::new();
-        for transaction in self.transactions.values().rev().filter(|t| t.state.is_finished()) {
+        let mut finished: Vec<&Transaction> = self.all().filter(|t| t.state.is_finished()).collect();
+        finished.sort_by_key(|t| std::cmp::Reverse((t.changed_ms, t.id)));
+        for transaction in finished {
             let count = seen.entry(&transaction.database).or_default();
             *count += 1;
             if *count > max || transaction.changed_ms < oldest_ms {
@@ -305,7 +307,7 @@ impl Ledger {
     }
 
     /// Forgets every transaction in PREPARE, as a frontend does when it restarts (they aren't journaled).
-    pub fn forget_unprepared(&mut self) -> Vec<Transaction> {
+    pub(crate) fn forget_unprepared(&mut self) -> Vec<Transaction> {
         let lost: Vec<i64> = self.all().filter(|t| t.state == State::Prepare).map(|t| t.id).collect();
         self.remove(&lost)
     }
@@ -333,7 +335,7 @@ mod tests {
 
     fn begin(ledger: &mut Ledger, now_ms: i64, label: &str) -> Result<i64, BeginRefused> {
         let begin = Begin { database: "d", table: "t", label, timeout: LIFE };
-        ledger.begin(now_ms, &begin, 3).map(|t| t.id)
+        ledger.begin(now_ms, &begin, 4).map(|t| t.id)
     }
 
     /// A transaction brought to `state` by its own steps.
@@ -405,7 +407,8 @@ mod tests {
         at(&mut ledger, "b", State::Prepared);
         at(&mut ledger, "c", State::Visible);
         at(&mut ledger, "e", State::Committed);
-        assert_eq!(begin(&mut ledger, 1, "f"), Err(BeginRefused::TooMany { running: 3, limit: 3 }));
+        at(&mut ledger, "f", State::Prepare);
+        assert_eq!(begin(&mut ledger, 1, "g"), Err(BeginRefused::TooMany { running: 4, limit: 4 }));
     }
 
     #[test]

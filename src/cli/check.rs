@@ -39,6 +39,7 @@ fn summary(config: &Config) -> [String; 3] {
         EngineKind::Doris => "Apache Doris",
     };
     let frontends: Vec<_> = config.engine.frontends.iter().map(ToString::to_string).collect();
+    let frontends: Vec<_> = frontends.iter().map(|address| address.trim_end_matches('/')).collect();
     let batch = &config.batch;
     [
         format!("kafka    {}", config.kafka.brokers),

@@ -14,7 +14,7 @@ pub(super) struct Arguments {
     #[command(flatten)]
     selection: Selection,
     /// Form of the log [default: text on a terminal, json elsewhere]
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, value_name = "FORM")]
     log_format: Option<LogFormat>,
 }
 

@@ -425,9 +425,14 @@ impl Protocol {
         if self.stop.is_none() {
             self.stop = stop;
         }
-        if let Some(batch) = self.batches.back().filter(|batch| batch.phase == Phase::Filling) {
-            let ticket = batch.ticket;
-            self.emit(Effect::Seal { ticket });
+        let Some(batch) = self.batches.back().filter(|batch| batch.phase == Phase::Filling) else { return };
+        match batch.kind {
+            Kind::Fresh => {
+                let ticket = batch.ticket;
+                self.emit(Effect::Seal { ticket });
+            }
+            // Loaded again is everything or nothing; its intent is settled by the next start.
+            Kind::Reload { .. } => self.stop_reading(),
         }
     }
 
@@ -520,7 +525,8 @@ impl Protocol {
     }
 
     /// Partitions that became ready are read too: beside the others if reading goes on, else with the next fill.
-    pub(super) fn join(&mut self, starts: BTreeMap<Partition, Offset>) {
+    pub(super) fn join(&mut self, mut starts: BTreeMap<Partition, Offset>) {
+        starts.retain(|partition, _| !self.leaving.contains(partition));
         if self.flowing && !starts.is_empty() {
             self.emit(Effect::Join { starts });
         }

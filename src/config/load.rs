@@ -58,9 +58,13 @@ fn read_file(path: &Path) -> Result<String, Problems> {
 fn read(text: &str, path: &Path, environment: Environment<'_>) -> (Option<Config>, Vec<Problem>, BTreeSet<String>) {
     let reading = Reading::new(text, path, environment);
     let (tree, errors) = DeTable::parse_recoverable(text);
+    let mut lines = BTreeSet::new();
     for error in &errors {
         let span = error.span().unwrap_or(0..0);
-        reading.note(Severity::Error, &span, "", format!("is not TOML: {}", error.message()), None);
+        // A parser that goes on after a mistake stumbles over the rest of the line.
+        if lines.insert(reading.line(&span)) {
+            reading.note_syntax(&span, error.message());
+        }
     }
     // What could be read of a broken tree would only repeat the same errors in other words.
     let config = if errors.is_empty() { root(Section::root(&reading, &tree)) } else { None };

@@ -55,7 +55,20 @@ pub(super) fn excerpt(text: &str, place: &Range<usize>, secrets: &[Range<usize>]
         before += usize::from(at < place.start);
         width += usize::from(at >= place.start && at < place.end);
     }
+    // A line with nothing to see only takes room.
+    if shown.chars().all(|c| c == MASK || c == ' ') {
+        return None;
+    }
     Some(Excerpt { line: shown.trim_end().to_owned(), before, width: width.max(1) })
+}
+
+/// A text for a person that repeats a value, cut where the value announces a secret: with a quote missing, half a line can
+/// be one value.
+pub(super) fn text(text: String) -> String {
+    match announced(&text).and_then(|at| text.get(..at)) {
+        Some(start) => format!("{start}{MASK}"),
+        None => text,
+    }
 }
 
 /// Where the secret begins that a word announces, or that a URL with a user holds: from there to its end the line is not
@@ -69,8 +82,8 @@ fn announced(line: &str) -> Option<usize> {
         let left = line.get(from..equals).unwrap_or_default();
         let name = left.rsplit([',', '{', '[']).next().unwrap_or_default();
         let right = line.get(equals + 1..).unwrap_or_default();
-        let value = right.trim_start_matches([' ', '{', '\t']);
-        let reference = value.starts_with("env") || value.starts_with("file");
+        let table = right.trim_start().strip_prefix('{').map(str::trim_start);
+        let reference = table.is_some_and(|table| table.starts_with("env") || table.starts_with("file"));
         if is_sensitive(name) && !reference {
             return Some(equals + 1 + (right.len() - right.trim_start().len()));
         }

@@ -33,8 +33,8 @@ const OWNED: [(&str, &str); 17] = [
     ("plugin.library.paths", "no foreign code is loaded into the process"),
 ];
 
-/// Properties of the Java client that librdkafka does not know, and what does their job.
-const JAVA: [(&str, &str); 20] = [
+/// Properties of the Java client that librdkafka does not take, and what does their job.
+const JAVA: [(&str, &str); 19] = [
     (
         "kerberos.domain.name",
         "no equivalent: brokers must be reachable under the host name of their Kerberos principal",
@@ -55,7 +55,6 @@ const JAVA: [(&str, &str); 20] = [
     ("key.serializer", "remove it: records are written as bytes"),
     ("value.serializer", "remove it: records are written as bytes"),
     ("max.poll.records", "remove it: memory is bounded by batch.memory"),
-    ("request.timeout.ms", "use socket.timeout.ms"),
     ("default.api.timeout.ms", "use socket.timeout.ms"),
     ("interceptor.classes", "remove it: there are no interceptors"),
 ];
@@ -67,8 +66,9 @@ pub(super) fn read(table: &Section<'_>) -> Option<BTreeMap<String, String>> {
     let count = found.len();
     let mut properties = BTreeMap::new();
     for (name, item) in &found {
-        if let Some(value) = value(name, item).filter(|value| allowed(name, value, item)) {
-            properties.insert(name.clone(), value);
+        let value = value(name, item).filter(|value| allowed(name, value, item));
+        if value.and_then(|value| properties.insert(name.clone(), value)).is_some() {
+            item.error("is set twice: in quotes and without them it is the same property");
         }
     }
     (properties.len() == count && together(table, &properties)).then_some(properties)
@@ -118,7 +118,7 @@ fn allowed(name: &str, value: &str, item: &Item<'_>) -> bool {
         return false;
     }
     if let Some((_, remedy)) = JAVA.iter().find(|(java, _)| *java == name) {
-        item.problem("is a property of Kafka's Java client; librdkafka does not know it", *remedy);
+        item.problem("is a property of Kafka's Java client; librdkafka does not take it", *remedy);
         return false;
     }
     let Err(error) = ClientConfig::new().set(name, value).create_native_config() else {
@@ -126,6 +126,8 @@ fn allowed(name: &str, value: &str, item: &Item<'_>) -> bool {
     };
     let text = librdkafka_text(&error);
     if text.contains("No such configuration property") {
+        // It may be the name of a password, misspelt.
+        item.conceal();
         item.problem("librdkafka does not know this property", "see CONFIGURATION.md of librdkafka 2.12 for all");
     } else if is_sensitive(name) {
         item.error("librdkafka refuses the value");
@@ -159,4 +161,21 @@ fn together(table: &Section<'_>, properties: &BTreeMap<String, String>) -> bool 
 /// librdkafka's own words, without the value that rdkafka adds to them.
 fn librdkafka_text(error: &KafkaError) -> String {
     if let KafkaError::ClientConfig(_, text, _, _) = error { text.clone() } else { error.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_of_properties_is_so() {
+        let refused = |name: &str, value: &str| ClientConfig::new().set(name, value).create_native_config().err();
+        for (name, _) in OWNED {
+            let text = refused(name, "\u{1}").map(|error| librdkafka_text(&error)).unwrap_or_default();
+            assert!(!text.contains("No such configuration property"), "{name} needs no refusal of ours");
+        }
+        for (name, _) in JAVA {
+            assert!(refused(name, "x").is_some(), "librdkafka takes {name}");
+        }
+    }
 }

@@ -53,11 +53,18 @@ impl<'t> Reading<'t> {
             file: self.file.to_owned(),
             place: Some(self.place(span)),
             key: key.to_owned(),
-            what,
+            what: mask::text(what),
             hint,
             excerpt: None,
         };
         self.problems.borrow_mut().push((span.clone(), problem));
+    }
+
+    /// Notes an error of the syntax, without showing the line: nothing says which part of it is a secret. (The second line
+    /// of a base64 key that was wrapped looks like a key and its `=`.)
+    pub(super) fn note_syntax(&self, span: &Span, what: &str) {
+        self.secrets.borrow_mut().push(0..self.text.len());
+        self.note(Severity::Error, span, "", format!("is not TOML: {what}"), None);
     }
 
     /// Line and column of a place, counted from 1, the column in characters.
@@ -172,10 +179,20 @@ impl<'t> Section<'t> {
                     format!("known here: {}", known.join(", "))
                 }
             };
-            if mask::is_sensitive(name) {
-                self.reading.secrets.borrow_mut().push(value.span());
-            }
+            // It may be the key of a secret, misspelt.
+            conceal_all(value, &mut self.reading.secrets.borrow_mut());
             self.reading.note(Severity::Error, &key.span(), &self.path, format!("unknown key `{name}`"), Some(hint));
+        }
+    }
+}
+
+/// The places of all values in a value: a table that is made by a dotted key spans only its key.
+fn conceal_all(value: &Spanned<DeValue<'_>>, secrets: &mut Vec<Span>) {
+    match value.get_ref() {
+        DeValue::Table(table) => table.values().for_each(|value| conceal_all(value, secrets)),
+        DeValue::Array(array) => array.iter().for_each(|value| conceal_all(value, secrets)),
+        DeValue::String(_) | DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_) | DeValue::Datetime(_) => {
+            secrets.push(value.span())
         }
     }
 }

@@ -52,6 +52,9 @@ const DEFAULTS: &[(&str, &str)] = &[
     ("fetch.message.max.bytes", "1048576"),
     // With the default of a second the client sleeps whenever its queue was full for a moment.
     ("fetch.queue.backoff.ms", "5"),
+    // A new position is fetched only when the broker has answered the fetch before it, and a broker with nothing new
+    // holds its answer this long. So long, too, does the end of a partition stay unknown.
+    ("fetch.wait.max.ms", "100"),
     ("check.crcs", "true"),
 ];
 

@@ -29,6 +29,7 @@ pub struct World {
     /// Topic of this test alone.
     pub topic: String,
     sandbox: Sandbox,
+    engine: EngineKind,
     dir: TempDir,
     config: PathBuf,
     loaders: Cell<u32>,
@@ -47,8 +48,8 @@ impl World {
         };
         let topic = format!("e2e-{name}-{kind}-{}", std::process::id());
         create_topic(&brokers, &topic).await;
-        let sandbox = Sandbox::builder(engine).ddl(ddl).start().await.expect("sandbox");
         let dir = TempDir::new().expect("directory");
+        let sandbox = Sandbox::builder(engine).ddl(ddl).dir(dir.path()).start().await.expect("sandbox");
         let config = dir.path().join("loadlock.toml");
         let text = include_str!("../../conf/starrocks.toml")
             .replace("brokers = \"127.0.0.1:9092\"", &format!("brokers = \"{brokers}\""))
@@ -56,13 +57,21 @@ impl World {
             .replace("http://127.0.0.1:8030", &format!("http://{}", sandbox.frontend))
             .replace("{ env = \"ENGINE_PASSWORD\" }", "\"\"")
             .replace("topic = \"mzt_ods_cjm.ods_device\"", &format!("topic = \"{topic}\""))
-            .replace(
-                "[engine]",
-                &format!("[kafka.properties]\n\"session.timeout.ms\" = 6000\n{properties}\n\n[engine]"),
-            )
+            .replace("[engine]", &format!("[kafka.properties]\n\"session.timeout.ms\" = 6000\n{properties}\n\n[engine]"))
             .replace("age = \"5s\" ", &format!("{batch}\n"));
         std::fs::write(&config, text).expect("written");
-        Some(Self { brokers, topic, sandbox, dir, config, loaders: Cell::new(0) })
+        Some(Self { brokers, topic, sandbox, engine, dir, config, loaders: Cell::new(0) })
+    }
+
+    /// Takes the engine away for so long; it comes back with what was durable.
+    pub async fn engine_away(mut self, away: Duration) -> Self {
+        let (frontend, backend, admin) = (self.sandbox.frontend, self.sandbox.backend, self.sandbox.admin);
+        self.sandbox.stop().await;
+        tokio::time::sleep(away).await;
+        let builder = Sandbox::builder(self.engine).dir(self.dir.path());
+        let builder = builder.ports(frontend.port(), backend.port(), admin.port());
+        self.sandbox = builder.start().await.expect("sandbox again");
+        self
     }
 
     /// Starts one more loader process.

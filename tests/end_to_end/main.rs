@@ -65,6 +65,31 @@ async fn five_stops_in_the_middle(engine: EngineKind) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn starrocks_goes_away_and_comes_back() {
+    the_engine_goes_away_and_comes_back(EngineKind::StarRocks).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn doris_goes_away_and_comes_back() {
+    the_engine_goes_away_and_comes_back(EngineKind::Doris).await;
+}
+
+async fn the_engine_goes_away_and_comes_back(engine: EngineKind) {
+    let Some(mut world) = World::start("away", engine, SMALL_BATCHES, "").await else { return };
+    let produced = records::produce(&world.brokers, &world.topic, 0..RECORDS / 4);
+    let loader = world.loader();
+    for part in 1..=3 {
+        world.wait_for_rows(part * RECORDS / 16, &[&loader]).await;
+        world = world.engine_away(Duration::from_secs(2)).await;
+    }
+    world.wait_for_rows(produced.committed.len() as u64, &[&loader]).await;
+    let log = loader.drain().await;
+    let warnings = log.matches("\"level\":\"WARN\"").count();
+    assert!((1..=40).contains(&warnings), "{warnings} warnings for three outages: each is to be said once, not in every loop");
+    world.judge(&produced).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn starrocks_a_second_process_joins_and_leaves_cooperative() {
     a_second_process_joins_and_leaves(EngineKind::StarRocks, "").await;
 }

@@ -165,6 +165,8 @@ pub struct Member {
     pub fence: u64,
     /// Next position of each partition, from the chunks of the current fence.
     pub next: BTreeMap<Partition, Offset>,
+    /// The log has gaps (transactions); without, every offset must come.
+    pub gaps: bool,
 }
 
 /// A revocation that the member has heard of.
@@ -181,7 +183,7 @@ impl Member {
             .try_init();
         let budget = Arc::new(Semaphore::new(spec.budget_kib_max as usize));
         let source = Source::start(spec, budget).expect("started");
-        Self { source, owned: Vec::new(), fence: 0, next: BTreeMap::new() }
+        Self { source, owned: Vec::new(), fence: 0, next: BTreeMap::new(), gaps: false }
     }
 
     /// The next event; keeps `owned` up to date.
@@ -245,7 +247,8 @@ impl Member {
     fn follow(&mut self, chunk: &Chunk) {
         for record in chunk.iter() {
             let next = self.next.get_mut(&record.partition).expect("only what was asked for");
-            assert!(record.offset >= *next, "{}: {} after {next}", record.partition, record.offset);
+            let follows = record.offset == *next || (self.gaps && record.offset > *next);
+            assert!(follows, "partition {}: offset {} where {next} is due", record.partition, record.offset);
             *next = record.offset + 1;
         }
         for (partition, position) in &chunk.reached {

@@ -16,7 +16,7 @@ use decimal::Decimal;
 
 /// A JSON value with its number tokens untouched.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Cell<'a> {
+pub(crate) enum Cell<'a> {
     /// `null`.
     Null,
     /// `true` or `false`.
@@ -32,7 +32,7 @@ pub enum Cell<'a> {
 impl<'a> Cell<'a> {
     /// Sorts a value by its first byte. `RawValue` has been validated, so the rest follows.
     #[must_use]
-    pub fn of(raw: &'a RawValue) -> Self {
+    pub(crate) fn of(raw: &'a RawValue) -> Self {
         let token = raw.get().trim();
         match token.as_bytes().first() {
             Some(b'n') | None => Self::Null,
@@ -56,7 +56,7 @@ fn unescape(token: &str) -> Cow<'_, str> {
 
 /// Order of two kept values of a numeric column; what is no number (`Infinity`) sorts as text.
 #[must_use]
-pub fn numeric_order(a: &str, b: &str) -> Ordering {
+pub(crate) fn numeric_order(a: &str, b: &str) -> Ordering {
     match (Decimal::parse(a), Decimal::parse(b)) {
         (Some(a), Some(b)) => a.compare(&b),
         _ => a.cmp(b),
@@ -65,7 +65,7 @@ pub fn numeric_order(a: &str, b: &str) -> Ordering {
 
 /// Why a value doesn't fit its column.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Misfit {
+pub(crate) enum Misfit {
     /// Not a value of the type.
     Unparsable,
     /// A value of the type, too large for it.
@@ -81,20 +81,20 @@ pub enum Misfit {
 
 /// What a conversion needs to know besides the value.
 #[derive(Clone, Debug)]
-pub struct Rules {
+pub(crate) struct Rules {
     /// Whose rules.
-    pub kind: EngineKind,
+    pub(crate) kind: EngineKind,
     /// Header `strict_mode`.
-    pub strict: bool,
+    pub(crate) strict: bool,
     /// Header `timezone`; Doris turns offsets in date-times into it.
-    pub zone: TimeZone,
+    pub(crate) zone: TimeZone,
 }
 
 /// Appends the text that the column keeps to `out`. The cell must not be [`Cell::Null`].
 ///
 /// # Errors
 /// When the value doesn't fit; `out` is then as before.
-pub fn convert(rules: &Rules, column: &Column, cell: &Cell<'_>, out: &mut String) -> Result<(), Misfit> {
+pub(crate) fn convert(rules: &Rules, column: &Column, cell: &Cell<'_>, out: &mut String) -> Result<(), Misfit> {
     let kept = out.len();
     let result = convert_into(rules, column.ty, cell, out);
     if result.is_err() {

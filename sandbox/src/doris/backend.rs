@@ -109,8 +109,8 @@ struct Load<'a> {
 }
 
 impl Load<'_> {
-    fn fail(&self, id: i64, code: &str, message: &str) -> HttpResponse {
-        backend_reply(&self.reply.body(id, "Fail", &format!("[{code}]{message}"), Counts::default()))
+    fn fail(&self, id: i64, code: &str, message: &str) -> Object {
+        self.reply.body(id, "Fail", &format!("[{code}]{message}"), Counts::default())
     }
 
     async fn run(&self, request: HttpRequest, database: &str, table: &str) -> Result<HttpResponse, HangUp> {
@@ -118,17 +118,18 @@ impl Load<'_> {
         let headers = request.headers().clone();
         let options = match self.admit(&headers) {
             Ok(options) => options,
-            Err(refusal) => return Ok(refusal),
+            Err(refusal) => return Ok(backend_reply(&refusal)),
         };
         let (transaction, table) = match self.begin(&headers, database, table) {
             Ok(begun) => begun,
-            Err(refusal) => return Ok(refusal),
+            Err(refusal) => return Ok(backend_reply(&refusal)),
         };
         let mut loader = match loader(cluster, &table, &options) {
             Ok(loader) => loader,
             Err(message) => {
                 self.roll_back(&transaction, &message).await;
-                return Ok(self.fail(transaction.id, "ANALYSIS_ERROR", &format!("{DETAIL}{message}")));
+                let body = self.fail(transaction.id, "ANALYSIS_ERROR", &format!("{DETAIL}{message}"));
+                return Ok(backend_reply(&body));
             }
         };
         let started = Instant::now();
@@ -153,7 +154,7 @@ impl Load<'_> {
     }
 
     /// What can be told from the headers alone.
-    fn admit(&self, headers: &HeaderMap) -> Result<LoadOptions, HttpResponse> {
+    fn admit(&self, headers: &HeaderMap) -> Result<LoadOptions, Object> {
         match self.cluster.login(headers) {
             Login::Granted => {}
             Login::Missing => return Err(self.fail(-1, "NOT_AUTHORIZED", "no valid Basic authorization")),
@@ -175,7 +176,7 @@ impl Load<'_> {
             (Some(_), false) | (None, true) => {}
         }
         let options = LoadOptions::read(EngineKind::Doris, headers)
-            .or_else(|message| Err(self.fail(-1, "INTERNAL_ERROR", &message)))?;
+            .map_err(|message| self.fail(-1, "INTERNAL_ERROR", &message))?;
         let size = length.unwrap_or(0);
         let (max, json_max) = (self.cluster.settings.body_max_bytes, self.cluster.settings.json_max_bytes);
         if size > max {
@@ -192,7 +193,7 @@ impl Load<'_> {
         headers: &HeaderMap,
         database: &str,
         table_name: &str,
-    ) -> Result<(Transaction, Arc<Table>), HttpResponse> {
+    ) -> Result<(Transaction, Arc<Table>), Object> {
         let cluster = self.cluster;
         let label = self.reply.label.as_str();
         let refused = |detail: String| self.fail(-1, "ANALYSIS_ERROR", &format!("{DETAIL}{detail}"));
@@ -222,7 +223,7 @@ impl Load<'_> {
         }
     }
 
-    fn label_used(&self, id: i64, state: State) -> HttpResponse {
+    fn label_used(&self, id: i64, state: State) -> Object {
         let job = match state {
             State::Prepare | State::Aborted => "RUNNING",
             State::Prepared => state_name(state),
@@ -232,7 +233,7 @@ impl Load<'_> {
         let message =
             format!("[LABEL_ALREADY_EXISTS]{DETAIL}Label [{label}] has already been used, relate to txn [{id}]");
         let head = self.reply.head(-1, "Label Already Exists").with("ExistingJobStatus", job);
-        backend_reply(&counted(head.with("Message", message), Counts::default(), 0))
+        counted(head.with("Message", message), Counts::default(), 0)
     }
 
     async fn roll_back(&self, transaction: &Transaction, reason: &str) {

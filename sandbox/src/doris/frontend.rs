@@ -156,16 +156,15 @@ fn schema(cluster: &Cluster, database: &str, table: &str) -> HttpResponse {
     let columns: Vec<_> = table
         .columns
         .iter()
-        .map(|column| match column.ty {
-            ColumnType::Decimal { precision, scale } => value!({
-                "name": column.name, "type": "DECIMAL128", "precision": precision.to_string(),
-                "scale": scale.to_string(), "comment": "", "aggregation_type": "",
-            }),
-            other => {
-                let name = other.to_string();
-                let name = name.split('(').next().unwrap_or_default();
-                value!({"name": column.name, "type": name, "comment": "", "aggregation_type": ""})
+        .map(|column| {
+            let ty = column.ty.to_string();
+            let name = ty.split('(').next().unwrap_or_default();
+            let mut shown = value!({"name": column.name, "type": name, "comment": "", "aggregation_type": ""});
+            if let ColumnType::Decimal { precision, scale } = column.ty {
+                shown["precision"] = precision.to_string().into();
+                shown["scale"] = scale.to_string().into();
             }
+            shown
         })
         .collect();
     let keys = match table.model {

@@ -83,15 +83,15 @@ pub(super) fn refuse_login(login: Login) -> Option<HttpResponse> {
 }
 
 /// A header in whole seconds within the frontend's limits.
-pub(super) fn seconds(headers: &HeaderMap, name: &str) -> Result<Option<u64>, HttpResponse> {
+pub(super) fn seconds(headers: &HeaderMap, name: &str) -> Result<Option<u64>, Object> {
     let Some(value) = header(headers, name) else { return Ok(None) };
     match value.parse::<u64>() {
         Ok(seconds @ 1..=TIMEOUT_MAX_SECONDS) => Ok(Some(seconds)),
         Ok(other) => {
             let text = format!("Invalid timeout: {other}. Timeout should between 1 and {TIMEOUT_MAX_SECONDS} seconds");
-            Err(backend_failed("ANALYSIS_ERROR", &text))
+            Err(status("ANALYSIS_ERROR", &text))
         }
-        Err(_) => Err(backend_failed("INVALID_ARGUMENT", &format!("Invalid {name}: {value}"))),
+        Err(_) => Err(status("INVALID_ARGUMENT", &format!("Invalid {name}: {value}"))),
     }
 }
 
@@ -130,7 +130,7 @@ fn begin(cluster: &Cluster, headers: &HeaderMap) -> HttpResponse {
     };
     let (timeout, idle) = match (seconds(headers, "timeout"), seconds(headers, "idle_transaction_timeout")) {
         (Ok(timeout), Ok(idle)) => (timeout, idle),
-        (Err(refusal), _) | (_, Err(refusal)) => return refusal,
+        (Err(refusal), _) | (_, Err(refusal)) => return backend_reply(&refusal),
     };
     let timeout = timeout.map_or(cluster.settings.load_timeout, Duration::from_secs);
     match cluster.begin(&Begin { database, table: table_name, label, timeout }) {
@@ -149,14 +149,14 @@ fn begin(cluster: &Cluster, headers: &HeaderMap) -> HttpResponse {
 }
 
 /// The context that a call names, if it may go on.
-pub(super) fn context(cluster: &Cluster, headers: &HeaderMap) -> Result<Arc<Context>, HttpResponse> {
+pub(super) fn context(cluster: &Cluster, headers: &HeaderMap) -> Result<Arc<Context>, Object> {
     let label = header(headers, "label").unwrap_or_default();
     let Some(context) = cluster.memory.context(label) else {
         let message = format!("transaction with label {label} not exists");
-        return Err(backend_failed("TXN_NOT_EXISTS", &message));
+        return Err(status("TXN_NOT_EXISTS", &message));
     };
     if context.is_expired(cluster.clock.now_ms()) {
-        return Err(backend_failed("ABORTED", "The load is timeout, and will be aborted"));
+        return Err(status("ABORTED", "The load is timeout, and will be aborted"));
     }
     Ok(context)
 }
@@ -218,7 +218,7 @@ fn counted(body: Object, counts: Counts) -> Object {
 async fn prepare(cluster: &Cluster, own: SocketAddr, headers: &HeaderMap) -> HttpResponse {
     let context = match context(cluster, headers) {
         Ok(context) => context,
-        Err(refusal) => return refusal,
+        Err(refusal) => return backend_reply(&refusal),
     };
     let Ok(work) = context.work.try_lock() else { return in_processing(&context) };
     let life = match header(headers, "prepared_timeout") {
@@ -230,7 +230,7 @@ async fn prepare(cluster: &Cluster, own: SocketAddr, headers: &HeaderMap) -> Htt
     };
     match finish(cluster, own, &context, &work, life).await {
         Ok((_, body)) => backend_reply(&body),
-        Err(refusal) => refusal,
+        Err(refusal) => backend_reply(&refusal),
     }
 }
 
@@ -241,7 +241,7 @@ async fn finish(
     context: &Context,
     work: &Work,
     life: Duration,
-) -> Result<(Transaction, Object), HttpResponse> {
+) -> Result<(Transaction, Object), Object> {
     let transaction = &context.transaction;
     let url = error_url(cluster, own, transaction.id, work.loader.as_ref());
     let with_url = |body: Object| match &url {
@@ -250,7 +250,7 @@ async fn finish(
     };
     if let Some((code, message)) = obstacle(work) {
         give_up(cluster, transaction, &message).await;
-        return Err(backend_reply(&with_url(status(code, &message))));
+        return Err(with_url(status(code, &message)));
     }
     let counts = work.loader.as_ref().map(Loader::counts).unwrap_or_default();
     match cluster.prepare(transaction.id, counts, life).await {
@@ -268,7 +268,7 @@ async fn finish(
                 StepError::Store(error) => error.to_string(),
             };
             give_up(cluster, transaction, &message).await;
-            Err(backend_failed("ANALYSIS_ERROR", &message))
+            Err(status("ANALYSIS_ERROR", &message))
         }
     }
 }
@@ -277,12 +277,12 @@ async fn finish(
 async fn commit(cluster: &Arc<Cluster>, own: SocketAddr, headers: &HeaderMap) -> HttpResponse {
     let context = match context(cluster, headers) {
         Ok(context) => context,
-        Err(refusal) => return refusal,
+        Err(refusal) => return backend_reply(&refusal),
     };
     let Ok(work) = context.work.try_lock() else { return in_processing(&context) };
     let (prepared, body) = match finish(cluster, own, &context, &work, cluster.settings.prepared_timeout).await {
         Ok(prepared) => prepared,
-        Err(refusal) => return refusal,
+        Err(refusal) => return backend_reply(&refusal),
     };
     match cluster.commit(prepared.id).await {
         Ok(committed) if cluster.wait_visible(committed.id, cluster.settings.publish_wait).await => {

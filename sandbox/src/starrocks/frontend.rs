@@ -141,21 +141,20 @@ async fn transaction_call(cluster: &Cluster, request: HttpRequest, op: &str) -> 
 }
 
 async fn by_label_state(cluster: &Cluster, call: Call, database: &str, label: &str) -> Decision {
-    let newest = cluster.newest(database, label).await;
-    match (call, newest) {
-        (Call::Begin, _) => {
+    match call {
+        Call::Begin => {
             cluster.memory.remember_node(label);
             Decision::Redirect(call)
         }
-        (Call::Commit | Call::Rollback, None) => {
-            failed(&format!("No transaction found with db[{database}] and label[{label}]"))
-        }
-        (Call::Commit | Call::Rollback, Some(found)) if found.state == State::Prepare => Decision::Redirect(call),
-        (Call::Commit, Some(found)) => Decision::Act(call, Act::Commit(found)),
-        (Call::Rollback, Some(found)) => Decision::Act(call, Act::Rollback(found)),
-        (Call::Load | Call::Prepare | Call::State | Call::Cancel, newest) => {
+        Call::Commit | Call::Rollback => match cluster.newest(database, label).await {
+            None => failed(&format!("No transaction found with db[{database}] and label[{label}]")),
+            Some(found) if found.state == State::Prepare => Decision::Redirect(call),
+            Some(found) if call == Call::Commit => Decision::Act(call, Act::Commit(found)),
+            Some(found) => Decision::Act(call, Act::Rollback(found)),
+        },
+        Call::Load | Call::Prepare | Call::State | Call::Cancel => {
             // The coordinator is in the transaction's state, too, when the cache has lost it.
-            if newest.is_some() || cluster.memory.knows_node(label) {
+            if cluster.knows_label(database, label) || cluster.memory.knows_node(label) {
                 return Decision::Redirect(call);
             }
             failed(&format!(
@@ -219,7 +218,7 @@ async fn commit(cluster: &Arc<Cluster>, found: Transaction, publish_wait: Option
         }
         Err(StepError::Store(error)) => return frontend_failed(&error.to_string()),
     };
-    let Transaction { id, label, state, .. } = &found;
+    let Transaction { id, label, state, .. } = found.as_ref();
     match state {
         State::Committed | State::Visible => {
             frontend_ok(label, *id, &format!("Transaction {id} has already committed, label is {label}"))
@@ -250,7 +249,7 @@ async fn rollback(cluster: &Cluster, found: Transaction) -> HttpResponse {
         }
         Err(StepError::Store(error)) => return frontend_failed(&error.to_string()),
     };
-    let Transaction { id, label, state, .. } = &found;
+    let Transaction { id, label, state, .. } = found.as_ref();
     match state {
         State::Aborted => frontend_ok(label, *id, &format!("Transaction {id} has already aborted, label is {label}")),
         State::Prepare | State::Prepared | State::Committed | State::Visible => {

@@ -40,7 +40,7 @@ pub(super) async fn load(
     let headers = request.headers().clone();
     let context = match context(cluster, &headers) {
         Ok(context) => context,
-        Err(response) => return Ok(response),
+        Err(refusal) => return Ok(backend_reply(&refusal)),
     };
     let Ok(mut work) = context.work.try_lock() else { return Ok(in_processing(&context)) };
     if let Err(Refusal { code, message, aborts }) = admit(cluster, &headers, &context, &mut work) {
@@ -167,7 +167,7 @@ pub(super) async fn stream_load(
     };
     let timeout = match seconds(&headers, "timeout") {
         Ok(seconds) => seconds.map_or(cluster.settings.load_timeout, Duration::from_secs),
-        Err(response) => return Ok(response),
+        Err(refusal) => return Ok(backend_reply(&refusal)),
     };
     let transaction = match cluster.begin(&Begin { database, table: table_name, label: &label, timeout }) {
         Ok(transaction) => transaction,

@@ -18,12 +18,13 @@ use crate::rows::RowChunk;
 use crate::table::Table;
 use crate::transactions::Transaction;
 
-pub use query::{QueryResult, query};
+pub use query::QueryResult;
+pub(crate) use query::query;
 
 /// Chunks of rows that may wait for a writer.
 const WAITING_CHUNKS: usize = 32;
 /// SQLite attaches at most this many files to one connection unless it was compiled otherwise.
-pub const DATABASES_MAX: usize = 10;
+pub(crate) const DATABASES_MAX: usize = 10;
 
 /// Something that the store could not do.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -56,7 +57,7 @@ enum Command {
 
 /// The store of one database.
 #[derive(Debug)]
-pub struct Store {
+pub(crate) struct Store {
     commands: Mutex<Option<mpsc::Sender<Command>>>,
     places: Arc<Semaphore>,
     writer: Mutex<Option<JoinHandle<()>>>,
@@ -65,24 +66,24 @@ pub struct Store {
 
 /// A store and what its file remembers.
 #[derive(Debug)]
-pub struct Opened {
+pub(crate) struct Opened {
     /// The store.
-    pub store: Store,
+    pub(crate) store: Store,
     /// Transactions that survive a restart, oldest first.
-    pub transactions: Vec<Transaction>,
+    pub(crate) transactions: Vec<Transaction>,
     /// The highest id of those that were forgotten; 0 without any.
-    pub last_id: i64,
+    pub(crate) last_id: i64,
 }
 
 /// A durable step that is under way.
-pub struct Pending(oneshot::Receiver<Result<(), StoreError>>);
+pub(crate) struct Pending(oneshot::Receiver<Result<(), StoreError>>);
 
 impl Pending {
     /// Waits until the step is durable.
     ///
     /// # Errors
     /// When SQLite fails, or the store was closed.
-    pub async fn wait(self) -> Result<(), StoreError> {
+    pub(crate) async fn wait(self) -> Result<(), StoreError> {
         self.0.await.unwrap_or_else(|_| Err(closed()))
     }
 }
@@ -96,7 +97,7 @@ impl Store {
     ///
     /// # Errors
     /// When SQLite fails, or a table in the file differs from its declaration.
-    pub fn open(dir: &Path, database: &str, tables: &[Arc<Table>]) -> Result<Opened, StoreError> {
+    pub(crate) fn open(dir: &Path, database: &str, tables: &[Arc<Table>]) -> Result<Opened, StoreError> {
         let path = dir.join(format!("{database}.sqlite"));
         let (mut writer, transactions, last_id) = writer::Writer::open(&path, database, tables)?;
         let (commands, inbox) = mpsc::channel();
@@ -115,14 +116,16 @@ impl Store {
 
     /// The SQLite file.
     #[must_use]
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
     fn send(&self, command: Command) {
         let commands = self.commands.lock().unwrap_or_else(PoisonError::into_inner);
         // A closed store drops the command, and with it the sender that its caller waits for.
-        let _ = commands.as_ref().map(|c| c.send(command));
+        if let Some(commands) = commands.as_ref() {
+            let _ = commands.send(command);
+        }
     }
 
     fn send_with(&self, command: impl FnOnce(Done) -> Command) -> Pending {
@@ -132,39 +135,39 @@ impl Store {
     }
 
     /// Stages rows; waits while too many chunks are waiting.
-    pub async fn append(&self, id: i64, table: Arc<Table>, chunk: RowChunk) {
+    pub(crate) async fn append(&self, id: i64, table: Arc<Table>, chunk: RowChunk) {
         if let Ok(place) = Arc::clone(&self.places).acquire_owned().await {
             self.send(Command::Rows { id, table, chunk, _place: place });
         }
     }
 
     /// Notes a transaction's state.
-    pub fn journal(&self, transaction: Transaction) -> Pending {
+    pub(crate) fn journal(&self, transaction: Transaction) -> Pending {
         self.send_with(|done| Command::Journal { transaction, done })
     }
 
     /// Makes a transaction's rows visible and notes it.
-    pub fn publish(&self, transaction: Transaction, table: Arc<Table>) -> Pending {
+    pub(crate) fn publish(&self, transaction: Transaction, table: Arc<Table>) -> Pending {
         self.send_with(|done| Command::Publish { transaction, table, done })
     }
 
     /// Drops staged rows.
-    pub fn drop_rows(&self, id: i64) {
+    pub(crate) fn drop_rows(&self, id: i64) {
         self.send(Command::Drop { id });
     }
 
     /// Forgets finished transactions.
-    pub fn forget(&self, ids: Vec<i64>) {
+    pub(crate) fn forget(&self, ids: Vec<i64>) {
         self.send(Command::Forget { ids });
     }
 
     /// Everything told before it is durable when it ends.
-    pub fn barrier(&self) -> Pending {
+    pub(crate) fn barrier(&self) -> Pending {
         self.send_with(|done| Command::Barrier { done })
     }
 
     /// Carries out what was told and closes the file. Blocks.
-    pub fn close(&self) {
+    pub(crate) fn close(&self) {
         drop(self.commands.lock().unwrap_or_else(PoisonError::into_inner).take());
         let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(writer) = writer

@@ -29,7 +29,7 @@ pub struct QueryResult {
 ///
 /// # Errors
 /// When SQLite refuses it, it isn't a query, returns too many rows, or takes too long.
-pub async fn query(databases: Vec<(String, PathBuf)>, sql: String) -> Result<QueryResult, StoreError> {
+pub(crate) async fn query(databases: Vec<(String, PathBuf)>, sql: String) -> Result<QueryResult, StoreError> {
     let connection = attach(&databases)?;
     let interrupt = connection.get_interrupt_handle();
     let mut work = tokio::task::spawn_blocking(move || run(&connection, &sql));

@@ -153,7 +153,7 @@ impl Device {
             // A rest that is too short for another filler goes into this one.
             let length = if room < FILLER_TEXT + FILLER_MIN + 2 { room } else { FILLER_TEXT };
             json.push_str(&name);
-            json.extend((0..length).map(|_| char::from(b'a' + u8::try_from(random.below(26)).unwrap_or_default())));
+            random.letters(json, length);
             json.push('"');
             number += 1;
         }

@@ -18,7 +18,7 @@ use crate::domain::{Offset, Partition, Range};
 use crate::telemetry;
 
 /// Longest wait for an answer that is about the cluster rather than about records.
-const CALL: Duration = Duration::from_secs(30);
+const CALL: Duration = Duration::from_secs(10);
 /// A record that is not acknowledged within this has failed. Longer than a broker takes to restart.
 const DELIVERY: Duration = Duration::from_secs(120);
 /// How long one look for acknowledgements may take.
@@ -166,12 +166,22 @@ impl Topic {
 
     /// First offset that each partition still has.
     pub(super) fn starts(&self) -> Result<BTreeMap<Partition, Offset>, Failure> {
-        let start = |partition: &Partition| {
-            let watermarks = self.producer.client().fetch_watermarks(&self.name, *partition, CALL);
-            let what = format!("the start of partition {partition} of {} can't be read", self.name);
-            watermarks.map(|(low, _)| (*partition, low)).map_err(|error| failure(Exit::Unreachable, &what, &error))
-        };
-        self.partitions.iter().map(start).collect()
+        self.partitions.iter().map(|partition| Ok((*partition, self.start(*partition)?))).collect()
+    }
+
+    /// A partition that was just created has no leader for a moment.
+    fn start(&self, partition: Partition) -> Result<Offset, Failure> {
+        let deadline = Instant::now() + CALL;
+        loop {
+            match self.producer.client().fetch_watermarks(&self.name, partition, CALL) {
+                Ok((low, _)) => return Ok(low),
+                Err(error) if Instant::now() > deadline => {
+                    let what = format!("the start of partition {partition} of {} can't be read", self.name);
+                    return Err(failure(Exit::Unreachable, &what, &error));
+                }
+                Err(_) => self.wait(POLL),
+            }
+        }
     }
 }
 
@@ -226,8 +236,9 @@ fn partitions(producer: &BaseProducer<Deliveries>, name: &str) -> Result<Vec<Par
         })?;
         let topic = metadata.topics().first();
         let error = topic.and_then(|topic| topic.error()).map(RDKafkaErrorCode::from);
-        let partitions: Vec<_> =
-            topic.map(|topic| topic.partitions().iter().map(|partition| partition.id()).collect()).unwrap_or_default();
+        let mut partitions: Vec<_> =
+            topic.into_iter().flat_map(|topic| topic.partitions()).map(|each| each.id()).collect();
+        partitions.sort_unstable();
         if error.is_none() && !partitions.is_empty() {
             return Ok(partitions);
         }

@@ -36,7 +36,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "NDJSON", conflicts_with = "generate")]
     file: Option<PathBuf>,
     /// Make up records instead of reading them
-    #[arg(long, value_enum, requires = "records")]
+    #[arg(long, value_enum, value_name = "SHAPE", requires = "records")]
     generate: Option<Shape>,
     /// Number of records to make up
     #[arg(long, value_name = "N", requires = "generate")]

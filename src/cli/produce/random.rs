@@ -32,6 +32,18 @@ impl Random {
         choices.get(at).copied().unwrap_or_default()
     }
 
+    /// Adds that many letters of `a` to `p`: sixteen of them for one number, as a record has hundreds.
+    pub(super) fn letters(&mut self, text: &mut String, count: usize) {
+        let mut letters = [0; 16];
+        for at in 0..count.div_ceil(letters.len()) {
+            for (letter, byte) in letters.chunks_mut(2).zip(self.next().to_le_bytes()) {
+                letter.copy_from_slice(&[b'a' + (byte >> 4), b'a' + (byte & 15)]);
+            }
+            let left = (count - at * letters.len()).min(letters.len());
+            text.push_str(std::str::from_utf8(&letters).unwrap_or_default().get(..left).unwrap_or_default());
+        }
+    }
+
     /// That many decimal digits, the first not 0.
     pub(super) fn digits(&mut self, count: usize) -> String {
         let mut digits = String::with_capacity(count);
@@ -65,5 +77,10 @@ mod tests {
         assert_eq!(random.below(0), 0);
         assert_eq!(random.digits(38).len(), 38);
         assert!((0..1000).all(|_| !random.digits(2).starts_with('0')));
+        for count in [0, 1, 15, 16, 17, 40] {
+            let mut text = String::new();
+            random.letters(&mut text, count);
+            assert_eq!((text.len(), text.bytes().all(|b| b.is_ascii_lowercase())), (count, true));
+        }
     }
 }

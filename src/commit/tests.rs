@@ -1,1 +1,0 @@
-//! Situations of the protocol, event by event.
