@@ -258,7 +258,8 @@ impl Scene {
 
     fn load_fails(&mut self, refused: Option<&str>) -> Vec<String> {
         let ticket = self.prepare_ticket();
-        self.on(Event::LoadFailed { ticket, refused: refused.map(str::to_owned) })
+        let stop = refused.map(|what| Stop { code: StopCode::LoadRefused, what: what.to_owned() });
+        self.on(Event::LoadFailed { ticket, stop })
     }
 
     /// The commit of this table is answered.
