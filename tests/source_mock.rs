@@ -70,6 +70,27 @@ async fn records_are_read_and_positions_stored() {
     assert_eq!(member.source.control.close(DEADLINE).await, Closed::Left);
 }
 
+/// Whatever the client asked the broker before it was positioned, its late answer must not move the position.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_broker_cannot_move_a_position() {
+    let mock = Mock::new(2);
+    let writer = mock.writer();
+    for _ in 0..10 {
+        writer.send(0, 10);
+        writer.send(1, 10);
+    }
+    mock.cluster.broker_round_trip_time(BROKER, Duration::from_millis(400)).expect("slow");
+    // One batch per fetch: the late answer comes in the middle.
+    let mut member = mock.member(&[("fetch.message.max.bytes", "10")]);
+    member.owns(2).await;
+    member.fill(&[(0, 0), (1, 30)]);
+    let mut read = member.records(170).await;
+    read.sort_unstable();
+    let mut expected = span(0, 0, 100);
+    expected.extend(span(1, 30, 100));
+    assert_eq!(read, expected);
+}
+
 /// The mock refuses commits once a rebalance has begun, as a real broker can: the answer comes while the partitions
 /// are still waiting to leave, or nobody would get any further.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
