@@ -275,6 +275,10 @@ impl Protocol {
             }
         }
         let Kind::Reload { bounds, .. } = &batch.kind else { return None };
+        if let Some(stranger) = ranges.keys().find(|partition| !bounds.contains_key(partition)) {
+            let what = format!("partition {stranger} came into a batch that loads others again");
+            return Some(Stop { code: StopCode::Invariant, what });
+        }
         for (partition, bound) in bounds {
             let sealed = ranges.get(partition);
             if sealed.map(|sealed| sealed.range) != Some(bound.range) {
@@ -464,7 +468,7 @@ impl Protocol {
     }
 
     /// The front batch moves on when it is prepared, and when it is visible.
-    fn move_front(&mut self) {
+    pub(super) fn move_front(&mut self) {
         if self.call.is_some() {
             return;
         }
@@ -479,8 +483,7 @@ impl Protocol {
     fn fill(&mut self) {
         let room =
             self.batches.len() < BATCHES_MAX && self.batches.back().is_none_or(|batch| batch.phase != Phase::Filling);
-        let reload = self.batches.iter().any(|batch| matches!(batch.kind, Kind::Reload { .. }));
-        if self.draining || !room || reload || self.settlement.is_some() || self.has_unsettled() {
+        if self.draining || !room || self.is_reloading() || self.settlement.is_some() || self.has_unsettled() {
             return;
         }
         if self.flowing {
@@ -510,6 +513,10 @@ impl Protocol {
         self.emit(Effect::Fill(Fill { ticket, starts, reload, failures: self.failures }));
     }
 
+    fn is_reloading(&self) -> bool {
+        self.batches.iter().any(|batch| matches!(batch.kind, Kind::Reload { .. }))
+    }
+
     fn open_batch(&mut self, kind: Kind) -> Ticket {
         let ticket = self.ticket();
         self.batches.push_back(Batch::filling(ticket, kind));
@@ -524,10 +531,11 @@ impl Protocol {
             .collect()
     }
 
-    /// Partitions that became ready are read too: beside the others if reading goes on, else with the next fill.
+    /// Partitions that became ready are read too: beside the others if reading goes on, else with the next fill. A
+    /// reload takes nobody in: its other tables get no rows.
     pub(super) fn join(&mut self, mut starts: BTreeMap<Partition, Offset>) {
         starts.retain(|partition, _| !self.leaving.contains(partition));
-        if self.flowing && !starts.is_empty() {
+        if self.flowing && !self.is_reloading() && !starts.is_empty() {
             self.emit(Effect::Join { starts });
         }
     }

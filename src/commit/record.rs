@@ -106,7 +106,9 @@ impl Protocol {
             batch.phase = Phase::Recording;
         }
         if positions.is_empty() {
-            return self.front_done();
+            // All its partitions have left: their new owners advance them. The next batch has waited for this one.
+            self.front_done();
+            return self.move_front();
         }
         self.send(Purpose::Advance, positions);
     }

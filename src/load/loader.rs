@@ -12,9 +12,6 @@ use super::{Answer, Class, Doris, Failed, Failure, Prepared, Rows, StarRocks, Ta
 use crate::config::{self, EngineKind, Timeouts};
 use crate::decode::Framing;
 
-/// Pieces of rows that wait for a load. A piece is what decoding made of one chunk of records, about a MiB; the memory
-/// budget bounds their bytes.
-
 /// Loads into one engine. Cheap to clone; one per process.
 #[derive(Clone)]
 pub struct Loader {

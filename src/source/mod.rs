@@ -37,12 +37,12 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc};
 
+pub use crate::domain::{PositionToStore, RecordAnswer, Stored};
 pub use client::{client_config, consumer_config};
 pub use control::{Closed, Control};
 pub use error::SourceError;
 pub use event::SourceEvent;
 pub use lookup::PositionsRead;
-pub use crate::domain::{PositionToStore, RecordAnswer, Stored};
 pub use recording::Recorded;
 
 use crate::config;

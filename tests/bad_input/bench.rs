@@ -90,7 +90,13 @@ impl Bench {
         for word in text.split_inclusive([' ', '\n', ',', '/', '"', '?']) {
             let is_label = word.starts_with("loadlock-") && word.len() > 60;
             let is_log = word.starts_with("file=error_log");
-            shown.push_str(if is_label { "LABEL " } else if is_log { "LOG " } else { word });
+            shown.push_str(if is_label {
+                "LABEL "
+            } else if is_log {
+                "LOG "
+            } else {
+                word
+            });
         }
         shown
     }
@@ -106,7 +112,8 @@ impl Bench {
             assert!(Instant::now() < deadline, "{} of {wanted} dead letters", letters.len());
             let Some(Ok(message)) = consumer.poll(Duration::from_millis(100)) else { continue };
             let text = |value: Option<&[u8]>| String::from_utf8_lossy(value.unwrap_or_default()).into_owned();
-            let headers = message.headers().expect("headers").iter().map(|h| (h.key.to_owned(), text(h.value))).collect();
+            let headers =
+                message.headers().expect("headers").iter().map(|h| (h.key.to_owned(), text(h.value))).collect();
             letters.push(Letter { value: message.payload().map(<[u8]>::to_vec), headers });
         }
         letters
@@ -120,10 +127,30 @@ impl Bench {
 /// All routes of the cases: one table each, made before the sandbox starts.
 fn ddl() -> String {
     let names = [
-        "not_base64", "cut_base64", "another_key", "plain_json_instead_of_encrypted", "empty_value", "tombstone",
-        "truncated_json", "trailing_garbage", "two_documents", "not_an_object", "leading_zero",
-        "raw_control_character", "lone_surrogate", "not_utf8", "too_deep", "dead_letters", "dead_file", "too_many",
-        "text_in_a_number", "number_out_of_range", "null_in_a_key", "text_too_long", "decimal_too_large", "odd",
+        "not_base64",
+        "cut_base64",
+        "another_key",
+        "plain_json_instead_of_encrypted",
+        "empty_value",
+        "tombstone",
+        "truncated_json",
+        "trailing_garbage",
+        "two_documents",
+        "not_an_object",
+        "leading_zero",
+        "raw_control_character",
+        "lone_surrogate",
+        "not_utf8",
+        "too_deep",
+        "dead_letters",
+        "dead_file",
+        "too_many",
+        "text_in_a_number",
+        "number_out_of_range",
+        "null_in_a_key",
+        "text_too_long",
+        "decimal_too_large",
+        "odd",
     ];
     let table = |name: &str| {
         format!(

@@ -30,6 +30,7 @@ pub struct World {
     pub topic: String,
     sandbox: Sandbox,
     engine: EngineKind,
+    ddl: &'static str,
     dir: TempDir,
     config: PathBuf,
     loaders: Cell<u32>,
@@ -57,10 +58,13 @@ impl World {
             .replace("http://127.0.0.1:8030", &format!("http://{}", sandbox.frontend))
             .replace("{ env = \"ENGINE_PASSWORD\" }", "\"\"")
             .replace("topic = \"mzt_ods_cjm.ods_device\"", &format!("topic = \"{topic}\""))
-            .replace("[engine]", &format!("[kafka.properties]\n\"session.timeout.ms\" = 6000\n{properties}\n\n[engine]"))
+            .replace(
+                "[engine]",
+                &format!("[kafka.properties]\n\"session.timeout.ms\" = 6000\n{properties}\n\n[engine]"),
+            )
             .replace("age = \"5s\" ", &format!("{batch}\n"));
         std::fs::write(&config, text).expect("written");
-        Some(Self { brokers, topic, sandbox, engine, dir, config, loaders: Cell::new(0) })
+        Some(Self { brokers, topic, sandbox, engine, ddl, dir, config, loaders: Cell::new(0) })
     }
 
     /// Takes the engine away for so long; it comes back with what was durable.
@@ -68,7 +72,7 @@ impl World {
         let (frontend, backend, admin) = (self.sandbox.frontend, self.sandbox.backend, self.sandbox.admin);
         self.sandbox.stop().await;
         tokio::time::sleep(away).await;
-        let builder = Sandbox::builder(self.engine).dir(self.dir.path());
+        let builder = Sandbox::builder(self.engine).ddl(self.ddl).dir(self.dir.path());
         let builder = builder.ports(frontend.port(), backend.port(), admin.port());
         self.sandbox = builder.start().await.expect("sandbox again");
         self

@@ -85,7 +85,10 @@ async fn the_engine_goes_away_and_comes_back(engine: EngineKind) {
     world.wait_for_rows(produced.committed.len() as u64, &[&loader]).await;
     let log = loader.drain().await;
     let warnings = log.matches("\"level\":\"WARN\"").count();
-    assert!((1..=40).contains(&warnings), "{warnings} warnings for three outages: each is to be said once, not in every loop");
+    assert!(
+        (1..=40).contains(&warnings),
+        "{warnings} warnings for three outages: each is to be said once, not in every loop"
+    );
     world.judge(&produced).await;
 }
 

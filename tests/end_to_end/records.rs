@@ -87,7 +87,8 @@ pub fn produce(brokers: &str, topic: &str, indices: Range<u64>) -> Produced {
         producer.begin_transaction().expect("begun");
         for index in at..end {
             let index = if aborts { index + ABORTED } else { index };
-            let value = wrapper.wrap(device(SEED, index).json(None).as_bytes(), [0; 16], false).expect("a key that fits");
+            let value =
+                wrapper.wrap(device(SEED, index).json(None).as_bytes(), [0; 16], false).expect("a key that fits");
             let partition = i32::try_from(index % PARTITIONS as u64).expect("small");
             send(&producer, topic, partition, &value, index);
         }
@@ -99,7 +100,9 @@ pub fn produce(brokers: &str, topic: &str, indices: Range<u64>) -> Produced {
             produced.aborted += end - at;
         } else {
             producer.commit_transaction(DEADLINE).expect("committed");
-            produced.committed.extend(written.into_iter().map(|(partition, offset, index)| ((partition, offset), index)));
+            produced
+                .committed
+                .extend(written.into_iter().map(|(partition, offset, index)| ((partition, offset), index)));
             at = end;
         }
     }

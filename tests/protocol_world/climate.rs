@@ -21,6 +21,8 @@ pub(crate) struct Climate {
     pub(crate) astray: usize,
     /// The engine forgets what is finished.
     pub(crate) forgets: bool,
+    /// How long positions wait for their turn to be stored, in a thousand.
+    pub(crate) slow_records: usize,
     /// Steps under faults before everything heals.
     pub(crate) steps: usize,
 }
@@ -35,12 +37,13 @@ impl Climate {
             start: if rng.permille(200) { StartWish::Latest } else { StartWish::Earliest },
             log_start,
             log_first: log_start + 2,
-            log_last: log_start + 30,
+            log_last: log_start + 18,
             ids: rng.half(),
             faults: [20, 60, 120].get(rng.below(3)).copied().unwrap_or(60),
             astray: [20, 100, 250].get(rng.below(3)).copied().unwrap_or(100),
             forgets: rng.permille(250),
-            steps: 300 + rng.below(900),
+            slow_records: if rng.permille(200) { 970 } else { 0 },
+            steps: 200 + rng.below(800),
         }
     }
 }

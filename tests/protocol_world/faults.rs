@@ -43,7 +43,10 @@ impl World {
         let Some(process) = self.processes.get_mut(index) else { return };
         let busy = process.source.recording.is_some();
         let waits = matches!(process.tasks.get(number), Some(Task::Record { .. } | Task::Rejoin)) && busy;
-        if waits || number >= process.tasks.len() {
+        let slow = matches!(process.tasks.get(number), Some(Task::Record { .. }))
+            && !self.healed
+            && self.rng.permille(self.climate.slow_records);
+        if waits || slow || number >= process.tasks.len() {
             return;
         }
         let task = process.tasks.swap_remove(number);
@@ -162,16 +165,14 @@ impl World {
     }
 
     fn commit(&mut self, index: usize, ticket: Ticket, table: Tag, txn: &Txn) {
+        let not_committable = !self.healed && self.uncommittable;
         match self.fate() {
+            Fate::Arrives | Fate::AnswerLost if not_committable => self.tally.count("commits refused for good"),
             Fate::Arrives | Fate::AnswerLost => {
                 self.engine.commit(txn, &mut self.judge);
             }
             Fate::Lost => self.tally.count("commits lost"),
             Fate::Later => self.late.push(Late::Commit(txn.clone())),
-        }
-        let not_committable = !self.healed && self.rng.permille(10);
-        if not_committable {
-            self.tally.count("commits refused for good");
         }
         self.tell(index, Event::CommitAnswered { ticket, table, not_committable });
     }
@@ -314,6 +315,8 @@ impl World {
                 }
             }
             9 => self.expel_one_dead(),
+            // For a while prepared loads can't be committed (rule 9).
+            10 => self.uncommittable = !self.uncommittable && self.rng.permille(300),
             _ => self.late_one(),
         }
     }

@@ -21,10 +21,10 @@ use tally::Tally;
 use world::World;
 
 /// Seeds of an ordinary run.
-const SEEDS: u64 = 4000;
+const SEEDS: u64 = 3000;
 
 /// Lines of a failing world that are shown.
-const LINES: usize = 250;
+const LINES: usize = 300;
 
 fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok()?.parse().ok()
@@ -38,9 +38,7 @@ fn seeds() -> std::ops::Range<u64> {
 }
 
 /// Everything that a run has to have seen.
-const WANTED: &[&str] = &[
-    "batches advanced",
-];
+const WANTED: &[&str] = &["batches advanced"];
 
 fn fail(seed: u64, mutant: Option<Mutant>) -> ! {
     let outcome = World::new(seed, mutant, true).run();

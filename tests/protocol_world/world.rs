@@ -16,8 +16,8 @@ use crate::rng::Rng;
 use crate::source::SourceStep;
 use crate::tally::Tally;
 
-/// Steps within which a healed world has to come to rest.
-const REST_WITHIN: usize = 60_000;
+/// Steps within which a healed world has to come to rest; it takes less than 2,000.
+const REST_WITHIN: usize = 5_000;
 
 /// A request that its sender no longer waits for and that may still arrive.
 pub(crate) enum Late {
@@ -59,6 +59,7 @@ pub(crate) struct World {
     pub(crate) on_the_way: Vec<OnItsWay>,
     pub(crate) late: Vec<Late>,
     pub(crate) healed: bool,
+    pub(crate) uncommittable: bool,
     mutant: Option<Mutant>,
     /// Seats of crashed processes that the broker has not given up yet.
     dead: Vec<MemberId>,
@@ -93,6 +94,7 @@ impl World {
             on_the_way: Vec::new(),
             late: Vec::new(),
             healed: false,
+            uncommittable: false,
             mutant,
             dead: Vec::new(),
             stuck: None,
@@ -260,12 +262,9 @@ impl World {
                 }
                 self.stuck = Some(stop);
             }
-            StopCode::BadRecord | StopCode::LoadRefused | StopCode::PositionRefused | StopCode::NotCommittable
-                if !self.healed => {}
-            StopCode::BadRecord
-            | StopCode::LoadRefused
-            | StopCode::PositionRefused
-            | StopCode::NotCommittable
+            // Each has a fault as its reason; another process takes the place.
+            StopCode::BadRecord | StopCode::LoadRefused | StopCode::NotCommittable => {}
+            StopCode::PositionRefused
             | StopCode::TooManyRejects
             | StopCode::NoPosition
             | StopCode::PositionOutOfLog
@@ -344,7 +343,9 @@ impl World {
                     self.judge.broken("rest", format!("nothing moves any more: {:?}", self.broker.stored));
                 }
                 asked = true;
-                for index in 0..self.processes.len() {
+            }
+            for index in 0..self.processes.len() {
+                if asked && self.processes.get(index).is_some_and(|process| process.is_running() && !process.draining) {
                     self.with(index, |process, hands| process.step(Event::Drain(None), hands));
                 }
             }

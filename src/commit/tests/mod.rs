@@ -114,9 +114,9 @@ impl Scene {
         lines
     }
 
-    /// Takes the first open effect that `wanted` knows.
+    /// Takes the latest open effect that `wanted` knows.
     fn take<T>(&mut self, what: &str, wanted: impl Fn(&Effect) -> Option<T>) -> T {
-        let found = self.open.iter().enumerate().find_map(|(place, effect)| Some((place, wanted(effect)?)));
+        let found = self.open.iter().enumerate().rev().find_map(|(place, effect)| Some((place, wanted(effect)?)));
         let Some((place, value)) = found else {
             let open: Vec<_> = self.open.iter().map(brief).collect();
             panic!("no open {what} among {open:?}");
@@ -174,7 +174,13 @@ impl Scene {
     }
 
     /// Stores what the open call sends for these partitions, answers so, and reads back those that are still ours.
-    fn recorded(&mut self, stores: &[Partition], answer: RecordAnswer, ours: &[Partition], doubtful: bool) -> Vec<String> {
+    fn recorded(
+        &mut self,
+        stores: &[Partition],
+        answer: RecordAnswer,
+        ours: &[Partition],
+        doubtful: bool,
+    ) -> Vec<String> {
         let (ticket, positions) = self.record();
         for PositionToStore { partition, offset, metadata } in positions {
             if stores.contains(&partition) {
@@ -198,7 +204,7 @@ impl Scene {
     }
 
     fn open_record(&self) -> BTreeSet<Partition> {
-        let positions = self.open.iter().find_map(|effect| match effect {
+        let positions = self.open.iter().rev().find_map(|effect| match effect {
             Effect::Record { positions, .. } => Some(positions),
             _ => None,
         });
