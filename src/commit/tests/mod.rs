@@ -17,7 +17,9 @@ use super::event::{Effect, Event, SealedRange, Stop, StopCode, Ticket};
 use super::label::Tag;
 use super::metadata::{Intent, IntentTable, Metadata};
 use super::protocol::{Protocol, Settings, StartWish};
-use crate::domain::{Nonce, Offset, Partition, PositionToStore, Range, RecordAnswer, Stored, Table, TxnState};
+use crate::domain::{
+    Nonce, Offset, Partition, PositionToStore, Range, RecordAnswer, Stored, Table, TxnId, TxnState,
+};
 
 /// Log of every partition.
 const LOG: Range = Range { start: 0, end: 1000 };
