@@ -7,7 +7,7 @@ use super::event::{Effect, Event, Fill, Notice, Reload, SealedRange, Stop, StopC
 use super::invariants;
 use super::label::{Tag, label};
 use super::metadata::{Metadata, OriginStart};
-use super::positions::ReadInFlight;
+use super::positions::{ReadInFlight, ResolveInFlight};
 use super::record::Call;
 use super::settle::Settlement;
 use crate::domain::{Nonce, Offset, Partition, Ranges, Table, TxnState};
@@ -91,8 +91,7 @@ pub struct Protocol {
     pub(super) settlement: Option<Settlement>,
     pub(super) call: Option<Call>,
     pub(super) reading: Option<ReadInFlight>,
-    /// Ticket of the resolution under way.
-    pub(super) resolving: Option<Ticket>,
+    pub(super) resolving: Option<ResolveInFlight>,
     /// True while the shell reads in the order of `next`; false after anything that makes it read anew.
     flowing: bool,
     /// Partitions whose revocation waits for the call in flight.
