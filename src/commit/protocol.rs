@@ -532,9 +532,11 @@ impl Protocol {
         }
     }
 
-    /// An intent was found: what is being filled gives way; what is sealed goes its way first.
+    /// An intent was found: what is being filled gives way; what is sealed, or settles another, goes its way first.
     pub(super) fn give_way(&mut self) {
-        self.stop_reading();
+        if !self.is_reloading() {
+            self.stop_reading();
+        }
     }
 
     pub(super) fn has_unsettled(&self) -> bool {
