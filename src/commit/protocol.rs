@@ -171,6 +171,11 @@ impl Protocol {
     // ---- what the group gives and takes ------------------------------------------------------------------------
 
     fn assigned(&mut self, partitions: BTreeSet<Partition>) {
+        // Given again without having been taken: whatever happened in between, somebody else may have owned it.
+        let again: BTreeSet<_> = partitions.iter().filter(|p| self.owned.contains_key(p)).copied().collect();
+        if !again.is_empty() {
+            self.lost(&again);
+        }
         for partition in partitions {
             self.last_epoch += 1;
             let owned = Owned {
@@ -182,7 +187,6 @@ impl Protocol {
                 standing: Standing::Unread,
             };
             self.owned.insert(partition, owned);
-            self.leaving.remove(&partition);
         }
     }
 

@@ -199,3 +199,25 @@ fn a_first_position_is_stored_for_a_leaving_partition_which_is_not_read_any_more
     assert_eq!(scene.revoke(&[0]), ["abandon", TAKEN, "hold", "fill 1@0"]);
     assert_eq!(scene.store(), ["(started 0@0)", "release 0"], "and no join");
 }
+
+#[test]
+fn what_is_given_twice_was_lost_in_between() {
+    let mut scene = Scene::owning(&[0, 1]);
+    scene.seal(1, &[(0, 0..10), (1, 0..5)], &["a"]);
+    let said = scene.give(&[0]);
+    assert_eq!(said[said.len() - 3..], ["hold", "read 0", "fill 1@0"]);
+    assert!(said.contains(&"abandon 1:a".to_owned()), "prepared under an earlier assignment: {said:?}");
+}
+
+#[test]
+fn a_revocation_that_nobody_waits_for_any_more_ends_with_the_call() {
+    // Its deadline passed inside the call, and the partition came back before the answer.
+    let mut scene = Scene::owning(&[0]);
+    scene.seal(1, &[(0, 0..10)], &["a"]);
+    scene.prepared();
+    scene.revoke(&[0]);
+    scene.give(&[0]);
+    let said = scene.recorded(&[], RecordAnswer::NotOwned, &[], false);
+    assert_eq!(said.last().map(String::as_str), Some("read 0"));
+    assert_eq!(scene.read(), ["fill 0@0"]);
+}
