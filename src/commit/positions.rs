@@ -231,7 +231,9 @@ impl Protocol {
         let Some(resolving) = self.resolving.take() else { return };
         for (partition, start) in starts {
             let Some(owned) = self.owned.get_mut(partition) else { continue };
-            if resolving.epochs.get(partition) != Some(&owned.epoch) || !matches!(owned.standing, Standing::Resolving { .. }) {
+            if resolving.epochs.get(partition) != Some(&owned.epoch)
+                || !matches!(owned.standing, Standing::Resolving { .. })
+            {
                 continue;
             }
             if let Some(log) = owned.log

@@ -284,7 +284,8 @@ impl Protocol {
         for (partition, bound) in bounds {
             let sealed = ranges.get(partition);
             if sealed.map(|sealed| sealed.range) != Some(bound.range) {
-                let what = format!("partition {partition} was to be loaded again over {}, but {sealed:?} came", bound.range);
+                let what =
+                    format!("partition {partition} was to be loaded again over {}, but {sealed:?} came", bound.range);
                 return Some(Stop { code: StopCode::Invariant, what });
             }
             let epoch = sealed.map_or(-1, |sealed| sealed.leader_epoch);
@@ -482,8 +483,8 @@ impl Protocol {
     }
 
     fn fill(&mut self) {
-        let room = self.batches.len() < BATCHES_MAX
-            && self.batches.back().is_none_or(|batch| batch.phase != Phase::Filling);
+        let room =
+            self.batches.len() < BATCHES_MAX && self.batches.back().is_none_or(|batch| batch.phase != Phase::Filling);
         if self.draining || !room || self.is_reloading() || self.settlement.is_some() || self.has_unsettled() {
             return;
         }
@@ -500,7 +501,12 @@ impl Protocol {
     }
 
     /// Reads exactly these ranges again, for these tables only.
-    pub(super) fn fill_again(&mut self, bounds: BTreeMap<Partition, SealedRange>, done: BTreeSet<Tag>, tables: BTreeSet<Tag>) {
+    pub(super) fn fill_again(
+        &mut self,
+        bounds: BTreeMap<Partition, SealedRange>,
+        done: BTreeSet<Tag>,
+        tables: BTreeSet<Tag>,
+    ) {
         let starts = bounds.iter().map(|(partition, sealed)| (*partition, sealed.range.start)).collect();
         let ends = bounds.iter().map(|(partition, sealed)| (*partition, sealed.range.end)).collect();
         let ticket = self.open_batch(Kind::Reload { done, bounds });

@@ -132,7 +132,9 @@ impl Protocol {
     }
 
     pub(super) fn abort_answered(&mut self, ticket: Ticket, table: Tag) {
-        let Some(settlement) = self.settlement.as_mut().filter(|settlement| settlement.ticket == ticket) else { return };
+        let Some(settlement) = self.settlement.as_mut().filter(|settlement| settlement.ticket == ticket) else {
+            return;
+        };
         let Some(finding) = settlement.tables.get_mut(&table) else { return };
         finding.asks += 1;
         let (txn, tries) = (finding.txn.clone(), finding.asks);

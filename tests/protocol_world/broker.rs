@@ -52,7 +52,11 @@ impl Broker {
     }
 
     /// Judges a request and stores what is stored of it: everything, or only some partitions.
-    pub(crate) fn commit(&mut self, request: &Request, only: Option<&BTreeSet<Partition>>) -> (RecordAnswer, Vec<Change>) {
+    pub(crate) fn commit(
+        &mut self,
+        request: &Request,
+        only: Option<&BTreeSet<Partition>>,
+    ) -> (RecordAnswer, Vec<Change>) {
         if !self.seats.contains_key(&request.member) {
             return (RecordAnswer::Gone("unknown member id".to_owned()), Vec::new());
         }

@@ -33,7 +33,13 @@ pub(crate) struct Engine {
 
 impl Engine {
     /// Begin, load and prepare in one. A label that was ever used is refused.
-    pub(crate) fn prepare(&mut self, label: &Label, table: Tag, rows: &BTreeSet<Place>, judge: &mut Judge) -> Option<TxnId> {
+    pub(crate) fn prepare(
+        &mut self,
+        label: &Label,
+        table: Tag,
+        rows: &BTreeSet<Place>,
+        judge: &mut Judge,
+    ) -> Option<TxnId> {
         if let Some(load) = self.loads.get(label) {
             judge.label_used_again(label);
             // An engine that still has it open takes it for the same request.

@@ -68,11 +68,15 @@ impl Topic {
     pub(crate) fn rows_of(&self, (partition, offset): Place) -> impl Iterator<Item = Tag> + '_ {
         let seed = u64::try_from(offset).unwrap_or(0) * 64 + u64::try_from(partition).unwrap_or(0);
         let kind = mix(seed) % 8;
-        self.tables.iter().enumerate().filter(move |(index, _)| match kind {
-            0 | 1 => false,
-            2 | 3 => *index == 0,
-            4 => *index == 1,
-            _ => true,
-        }).map(|(_, (tag, _))| *tag)
+        self.tables
+            .iter()
+            .enumerate()
+            .filter(move |(index, _)| match kind {
+                0 | 1 => false,
+                2 | 3 => *index == 0,
+                4 => *index == 1,
+                _ => true,
+            })
+            .map(|(_, (tag, _))| *tag)
     }
 }

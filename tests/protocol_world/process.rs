@@ -19,15 +19,41 @@ use crate::tally::Tally;
 /// Something that takes time. Tasks end in any order.
 #[derive(Clone, Debug)]
 pub(crate) enum Task {
-    Record { ticket: Ticket, positions: Vec<PositionToStore>, seen: u64 },
-    Read { ticket: Ticket, partitions: BTreeSet<Partition> },
-    Resolve { ticket: Ticket, start: OriginStart, fresh: bool, partitions: BTreeSet<Partition> },
+    Record {
+        ticket: Ticket,
+        positions: Vec<PositionToStore>,
+        seen: u64,
+    },
+    Read {
+        ticket: Ticket,
+        partitions: BTreeSet<Partition>,
+    },
+    Resolve {
+        ticket: Ticket,
+        start: OriginStart,
+        fresh: bool,
+        partitions: BTreeSet<Partition>,
+    },
     Rejoin,
-    Prepare { ticket: Ticket },
-    Commit { ticket: Ticket, table: Tag, txn: Txn },
-    Abort { ticket: Ticket, table: Tag, txn: Txn },
+    Prepare {
+        ticket: Ticket,
+    },
+    Commit {
+        ticket: Ticket,
+        table: Tag,
+        txn: Txn,
+    },
+    Abort {
+        ticket: Ticket,
+        table: Tag,
+        txn: Txn,
+    },
     AbortQuietly(Txn),
-    Ask { ticket: Ticket, table: Tag, txn: Txn },
+    Ask {
+        ticket: Ticket,
+        table: Tag,
+        txn: Txn,
+    },
     /// An answer on its way.
     Tell(Event),
 }
@@ -295,7 +321,11 @@ impl Process {
                 None => end,
             }
         };
-        self.frontier.iter().filter(|(partition, at)| **at < until(**partition)).map(|(partition, _)| *partition).collect()
+        self.frontier
+            .iter()
+            .filter(|(partition, at)| **at < until(**partition))
+            .map(|(partition, _)| *partition)
+            .collect()
     }
 
     /// One offset more.

@@ -163,7 +163,11 @@ impl Source {
             if self.recording.is_some() {
                 tally.count("revocation while a commit is being read back");
             }
-            tally.count(if partitions.len() < self.tenures.len() { "revoked, some stay" } else { "revoked, none stay" });
+            tally.count(if partitions.len() < self.tenures.len() {
+                "revoked, some stay"
+            } else {
+                "revoked, none stay"
+            });
             self.tell(Event::Revoking(partitions.clone()));
             self.leaving = Some(Leaving { number: self.told, partitions });
             return;

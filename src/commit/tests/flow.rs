@@ -56,10 +56,7 @@ fn a_batch_without_rows_is_advanced_without_an_intent_and_keeps_the_trail() {
 fn a_load_that_fails_is_read_again_under_a_new_nonce() {
     let mut scene = Scene::owning(&[0, 1]);
     scene.seal(1, &[(0, 0..10), (1, 0..5)], &["a"]);
-    assert_eq!(
-        scene.load_fails(None),
-        ["abandon", FAILED, "abandon 1:a", FAILED, "hold", "fill 0@0 1@0"]
-    );
+    assert_eq!(scene.load_fails(None), ["abandon", FAILED, "abandon 1:a", FAILED, "hold", "fill 0@0 1@0"]);
     assert_eq!(scene.seal(2, &[(0, 0..10)], &["a"]), ["prepare", "next fill"]);
     assert_eq!(scene.prepared(), ["record 0@0+2..10(a)"]);
 }
@@ -120,10 +117,8 @@ fn a_fill_that_moved_nothing_begins_anew() {
 
 #[test]
 fn a_batch_that_does_not_follow_on_the_one_before_stops_the_route() {
-    for range in [1..10, 3..2] {
-        let mut scene = Scene::owning(&[0]);
-        assert_eq!(scene.seal(1, &[(0, range.clone())], &["a"]), ["stop invariant"], "{range:?}");
-    }
+    let mut scene = Scene::owning(&[0]);
+    assert_eq!(scene.seal(1, &[(0, 1..10)], &["a"]), ["stop invariant"], "a hole");
     let mut scene = Scene::owning(&[0]);
     assert_eq!(scene.seal(1, &[(1, 0..10)], &["a"]), ["stop invariant"], "not ours");
 }

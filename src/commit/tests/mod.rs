@@ -1,6 +1,8 @@
 //! Situations of the protocol, event by event. [`Scene`] is the group and the shell around one protocol: it answers
 //! what is asked when a test says so, and shows effects as short lines (`brief`).
 
+#![expect(clippy::wildcard_enum_match_arm, reason = "a test takes the one effect that it waits for")]
+
 mod brief;
 mod ending;
 mod flow;
@@ -17,9 +19,7 @@ use super::event::{Effect, Event, SealedRange, Stop, StopCode, Ticket};
 use super::label::Tag;
 use super::metadata::{Intent, IntentTable, Metadata};
 use super::protocol::{Protocol, Settings, StartWish};
-use crate::domain::{
-    Nonce, Offset, Partition, PositionToStore, Range, RecordAnswer, Stored, Table, TxnId, TxnState,
-};
+use crate::domain::{Nonce, Offset, Partition, PositionToStore, Range, RecordAnswer, Stored, Table, TxnId, TxnState};
 
 /// Log of every partition.
 const LOG: Range = Range { start: 0, end: 1000 };
@@ -176,7 +176,13 @@ impl Scene {
     }
 
     /// Stores what the open call sends for these partitions, answers so, and reads back those that are still ours.
-    fn recorded(&mut self, stores: &[Partition], answer: RecordAnswer, ours: &[Partition], doubtful: bool) -> Vec<String> {
+    fn recorded(
+        &mut self,
+        stores: &[Partition],
+        answer: RecordAnswer,
+        ours: &[Partition],
+        doubtful: bool,
+    ) -> Vec<String> {
         let (ticket, positions) = self.record();
         for PositionToStore { partition, offset, metadata } in positions {
             if stores.contains(&partition) {

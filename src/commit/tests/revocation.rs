@@ -16,10 +16,7 @@ fn while_filling_what_stays_is_read_from_where_the_fill_began() {
 fn while_preparing_the_batch_is_dropped_whole() {
     let mut scene = Scene::owning(&[0, 1]);
     scene.seal(1, &[(0, 0..10), (1, 0..5)], &["a"]);
-    assert_eq!(
-        scene.revoke(&[0]),
-        ["abandon", TAKEN, "abandon 1:a", TAKEN, "hold", "release 0", "fill 1@0"]
-    );
+    assert_eq!(scene.revoke(&[0]), ["abandon", TAKEN, "abandon 1:a", TAKEN, "hold", "release 0", "fill 1@0"]);
     let ticket = scene.prepare_ticket();
     assert_eq!(scene.on(Event::Prepared { ticket, ids: BTreeMap::new(), now_ms: 0 }), [""; 0], "too late");
 }
@@ -71,10 +68,7 @@ fn an_intent_that_is_not_stored_inside_the_revocation_is_not_sent_again() {
     scene.prepared();
     scene.revoke(&[0]);
     let dropped = "(dropped: its intent was not stored for all its partitions)";
-    assert_eq!(
-        scene.refuse(passing()),
-        ["abandon", dropped, "abandon 1:a", dropped, "hold", "release 0", "read 1"]
-    );
+    assert_eq!(scene.refuse(passing()), ["abandon", dropped, "abandon 1:a", dropped, "hold", "release 0", "read 1"]);
     assert_eq!(scene.read(), ["fill 1@0"]);
 }
 
