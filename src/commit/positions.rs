@@ -17,6 +17,14 @@ pub(super) struct ReadInFlight {
     settles: bool,
 }
 
+/// A resolution of starts under way.
+#[derive(Clone, Debug)]
+pub(super) struct ResolveInFlight {
+    ticket: Ticket,
+    /// Assignment of each partition asked for.
+    epochs: BTreeMap<Partition, u64>,
+}
+
 /// What a stored position means for its partition.
 enum Finding {
     Ready,
@@ -35,9 +43,13 @@ impl Protocol {
 
     pub(super) fn read_positions(&mut self, partitions: BTreeSet<Partition>, settles: bool) {
         let ticket = self.ticket();
-        let epochs = partitions.iter().filter_map(|p| self.owned.get(p).map(|owned| (*p, owned.epoch))).collect();
+        let epochs = self.epochs_of(&partitions);
         self.reading = Some(ReadInFlight { ticket, epochs, settles });
         self.emit(Effect::ReadPositions { ticket, partitions });
+    }
+
+    fn epochs_of(&self, partitions: &BTreeSet<Partition>) -> BTreeMap<Partition, u64> {
+        partitions.iter().filter_map(|p| self.owned.get(p).map(|owned| (*p, owned.epoch))).collect()
     }
 
     pub(super) fn with_standing(&self, standing: Standing) -> BTreeSet<Partition> {
@@ -191,14 +203,18 @@ impl Protocol {
             return;
         }
         if self.resolving.is_none() {
-            let wanted = self.owned.values().find_map(|owned| match owned.standing {
-                Standing::Resolving { start, fresh } => Some((start, fresh)),
-                Standing::Unread | Standing::First | Standing::Unsettled | Standing::Ready => None,
+            let wanted = self.owned.iter().find_map(|(partition, owned)| match owned.standing {
+                Standing::Resolving { start, fresh } if !self.leaving.contains(partition) => Some((start, fresh)),
+                Standing::Resolving { .. }
+                | Standing::Unread
+                | Standing::First
+                | Standing::Unsettled
+                | Standing::Ready => None,
             });
             if let Some((start, fresh)) = wanted {
                 let ticket = self.ticket();
-                self.resolving = Some(ticket);
                 let partitions = self.with_standing(Standing::Resolving { start, fresh });
+                self.resolving = Some(ResolveInFlight { ticket, epochs: self.epochs_of(&partitions) });
                 self.emit(Effect::Resolve { ticket, start, fresh, partitions });
             }
         }
@@ -209,13 +225,15 @@ impl Protocol {
     }
 
     pub(super) fn resolved(&mut self, ticket: Ticket, starts: &BTreeMap<Partition, Offset>) {
-        if self.resolving != Some(ticket) {
+        if self.resolving.as_ref().is_none_or(|resolving| resolving.ticket != ticket) {
             return;
         }
-        self.resolving = None;
+        let Some(resolving) = self.resolving.take() else { return };
         for (partition, start) in starts {
             let Some(owned) = self.owned.get_mut(partition) else { continue };
-            if !matches!(owned.standing, Standing::Resolving { .. }) {
+            if resolving.epochs.get(partition) != Some(&owned.epoch)
+                || !matches!(owned.standing, Standing::Resolving { .. })
+            {
                 continue;
             }
             if let Some(log) = owned.log

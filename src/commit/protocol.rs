@@ -7,7 +7,7 @@ use super::event::{Effect, Event, Fill, Notice, Reload, SealedRange, Stop, StopC
 use super::invariants;
 use super::label::{Tag, label};
 use super::metadata::{Metadata, OriginStart};
-use super::positions::ReadInFlight;
+use super::positions::{ReadInFlight, ResolveInFlight};
 use super::record::Call;
 use super::settle::Settlement;
 use crate::domain::{Nonce, Offset, Partition, Ranges, Table, TxnState};
@@ -91,8 +91,7 @@ pub struct Protocol {
     pub(super) settlement: Option<Settlement>,
     pub(super) call: Option<Call>,
     pub(super) reading: Option<ReadInFlight>,
-    /// Ticket of the resolution under way.
-    pub(super) resolving: Option<Ticket>,
+    pub(super) resolving: Option<ResolveInFlight>,
     /// True while the shell reads in the order of `next`; false after anything that makes it read anew.
     flowing: bool,
     /// Partitions whose revocation waits for the call in flight.
@@ -173,6 +172,11 @@ impl Protocol {
     // ---- what the group gives and takes ------------------------------------------------------------------------
 
     fn assigned(&mut self, partitions: BTreeSet<Partition>) {
+        // Given again without having been taken: whatever happened in between, somebody else may have owned it.
+        let again: BTreeSet<_> = partitions.iter().filter(|p| self.owned.contains_key(p)).copied().collect();
+        if !again.is_empty() {
+            self.lost(&again);
+        }
         for partition in partitions {
             self.last_epoch += 1;
             let owned = Owned {
@@ -184,7 +188,6 @@ impl Protocol {
                 standing: Standing::Unread,
             };
             self.owned.insert(partition, owned);
-            self.leaving.remove(&partition);
         }
     }
 
@@ -540,9 +543,11 @@ impl Protocol {
         }
     }
 
-    /// An intent was found: what is being filled gives way; what is sealed goes its way first.
+    /// An intent was found: what is being filled gives way; what is sealed, or settles another, goes its way first.
     pub(super) fn give_way(&mut self) {
-        self.stop_reading();
+        if !self.is_reloading() {
+            self.stop_reading();
+        }
     }
 
     pub(super) fn has_unsettled(&self) -> bool {

@@ -170,7 +170,8 @@ impl Protocol {
             Verdict::NotStored => {
                 if let RecordAnswer::Refused(why) = answer {
                     let what = format!(
-                        "kafka refuses to store positions of topic {}: {why}; nothing of the open batch was committed",
+                        "kafka refuses to store positions of topic {}: {why}; the positions stay where they are, and what is \
+                         open is settled by the next start",
                         self.settings.topic
                     );
                     self.stop_now(Stop { code: StopCode::PositionRefused, what });

@@ -154,8 +154,9 @@ impl Protocol {
         };
         let aborted: BTreeSet<Tag> = with(Outcome::Aborted).collect();
         let ranges = Self::plain_ranges(&settlement.holders);
-        self.emit(Effect::Report(Notice::Settled { nonce: settlement.nonce, reloads: !aborted.is_empty(), ranges }));
+        let settled = Notice::Settled { nonce: settlement.nonce, reloads: !aborted.is_empty(), ranges };
         let Some(first) = aborted.first() else {
+            self.emit(Effect::Report(settled));
             let ends = settlement.holders.iter().map(|(partition, held)| (*partition, held.range.end)).collect();
             return self.record_settled(&ends, settlement.nonce);
         };
@@ -168,6 +169,7 @@ impl Protocol {
             return;
         }
         let done = settlement.done.iter().copied().chain(with(Outcome::Visible)).collect();
+        self.emit(Effect::Report(settled));
         for partition in settlement.holders.keys() {
             if let Some(owned) = self.owned.get_mut(partition) {
                 owned.next = owned.stored.unwrap_or(owned.next);

@@ -60,6 +60,8 @@ pub(crate) struct World {
     pub(crate) late: Vec<Late>,
     pub(crate) healed: bool,
     pub(crate) uncommittable: bool,
+    /// Everything has arrived: every process is to drain.
+    closing: bool,
     mutant: Option<Mutant>,
     /// Seats of crashed processes that the broker has not given up yet.
     dead: Vec<MemberId>,
@@ -95,6 +97,7 @@ impl World {
             late: Vec::new(),
             healed: false,
             uncommittable: false,
+            closing: false,
             mutant,
             dead: Vec::new(),
             stuck: None,
@@ -233,7 +236,7 @@ impl World {
     fn bury(&mut self) {
         for index in 0..self.processes.len() {
             let Some(end) = self.processes.get_mut(index).and_then(|process| process.end.clone()) else { continue };
-            if self.healed && matches!(end, End::Drained) {
+            if self.closing && matches!(end, End::Drained) {
                 self.leave(index);
                 continue;
             }
@@ -326,37 +329,38 @@ impl World {
 
     /// Liveness: every position reaches the end of its log; then every process drains.
     fn come_to_rest(&mut self) {
-        let mut asked = false;
         for _ in 0..REST_WITHIN {
             let moved = self.any_step();
             if !self.late.is_empty() && (!moved || self.rng.permille(50)) {
                 self.late_one();
-            } else if !moved && asked {
+            } else if !moved && self.closing {
                 break;
             }
             self.bury();
             if self.is_over() {
                 return;
             }
-            if !asked && (!moved || self.all_stored()) {
+            if !self.closing && (!moved || self.all_stored()) {
                 if !self.all_stored() {
                     self.judge.broken("rest", format!("nothing moves any more: {:?}", self.broker.stored));
                 }
-                asked = true;
+                self.closing = true;
             }
             for index in 0..self.processes.len() {
-                if asked && self.processes.get(index).is_some_and(|process| process.is_running() && !process.draining) {
+                if self.closing
+                    && self.processes.get(index).is_some_and(|process| process.is_running() && !process.draining)
+                {
                     self.with(index, |process, hands| process.step(Event::Drain(None), hands));
                 }
             }
-            if asked && self.processes.iter().all(|process| !process.is_running()) {
+            if self.closing && self.processes.iter().all(|process| !process.is_running()) {
                 self.judge.everything_arrived(&self.topic);
                 self.tally.count("worlds that came to rest");
                 return;
             }
         }
         let positions = format!("{:?}", self.broker.stored);
-        self.judge.broken("rest", format!("no rest; asked to drain: {asked}; {positions}"));
+        self.judge.broken("rest", format!("no rest; asked to drain: {}; {positions}", self.closing));
     }
 
     fn all_stored(&self) -> bool {

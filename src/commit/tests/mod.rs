@@ -1,6 +1,8 @@
 //! Situations of the protocol, event by event. [`Scene`] is the group and the shell around one protocol: it answers
 //! what is asked when a test says so, and shows effects as short lines (`brief`).
 
+#![expect(clippy::wildcard_enum_match_arm, reason = "a test takes the one effect that it waits for")]
+
 mod brief;
 mod ending;
 mod flow;
@@ -17,7 +19,7 @@ use super::event::{Effect, Event, SealedRange, Stop, StopCode, Ticket};
 use super::label::Tag;
 use super::metadata::{Intent, IntentTable, Metadata};
 use super::protocol::{Protocol, Settings, StartWish};
-use crate::domain::{Nonce, Offset, Partition, PositionToStore, Range, RecordAnswer, Stored, Table, TxnState};
+use crate::domain::{Nonce, Offset, Partition, PositionToStore, Range, RecordAnswer, Stored, Table, TxnId, TxnState};
 
 /// Log of every partition.
 const LOG: Range = Range { start: 0, end: 1000 };
