@@ -151,8 +151,9 @@ impl World {
             ids.clear();
         }
         let event = if failed {
-            let refused = (!self.healed && self.rng.permille(30)).then(|| "no such column".to_owned());
-            Event::LoadFailed { ticket, refused }
+            let refused = !self.healed && self.rng.permille(30);
+            let stop = refused.then(|| Stop { code: StopCode::LoadRefused, what: "no such column".to_owned() });
+            Event::LoadFailed { ticket, stop }
         } else {
             Event::Prepared { ticket, ids, now_ms: 0 }
         };
@@ -221,7 +222,7 @@ impl World {
             RecordAnswer::Passing(_) => "refused by a passing rebalance",
             RecordAnswer::Gone(_) => "refused, membership gone",
             RecordAnswer::Refused(_) => "refused, half stored",
-            RecordAnswer::NotOwned => "not sent",
+            RecordAnswer::NotOwned | RecordAnswer::Unclear(_) => "not sent",
         });
         let Some(process) = self.processes.get_mut(index) else { return };
         if process.believes_the_answer() {
@@ -267,6 +268,7 @@ impl World {
                     RecordAnswer::Passing(_)
                     | RecordAnswer::Gone(_)
                     | RecordAnswer::Refused(_)
+                    | RecordAnswer::Unclear(_)
                     | RecordAnswer::NotOwned => "a late copy was refused",
                 });
             }
@@ -371,7 +373,11 @@ fn believe(process: &mut Process, request: &Request, answer: RecordAnswer) {
     let Some(recording) = process.source.recording.take() else { return };
     let event = match answer {
         RecordAnswer::Stored => as_if_stored(recording.ticket, &request.positions),
-        RecordAnswer::Passing(_) | RecordAnswer::Refused(_) | RecordAnswer::Gone(_) | RecordAnswer::NotOwned => {
+        RecordAnswer::Passing(_)
+        | RecordAnswer::Unclear(_)
+        | RecordAnswer::Refused(_)
+        | RecordAnswer::Gone(_)
+        | RecordAnswer::NotOwned => {
             let read = request.positions.iter().map(|position| (position.partition, None)).collect();
             let answer = RecordAnswer::Passing("refused".to_owned());
             Event::Recorded { ticket: recording.ticket, answer, read, doubtful: false }
