@@ -7,6 +7,7 @@ use std::time::Duration;
 use base64_simd::STANDARD as BASE64;
 use futures_util::future::join_all;
 use rdkafka::ClientConfig;
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use serde::Serialize;
@@ -116,8 +117,10 @@ impl DeadLetters {
             RejectPolicy::Stop | RejectPolicy::Skip { .. } => Ok(None),
             RejectPolicy::DeadLetterFile(path) => Ok(Some(Self::File(path.clone()))),
             RejectPolicy::DeadLetterTopic(topic) => {
+                let mut client = client.clone();
+                // Properties of consumers are not its concern; librdkafka would warn of each.
+                client.set_log_level(RDKafkaLogLevel::Error);
                 let producer = client
-                    .clone()
                     .set("enable.idempotence", "true")
                     .set("acks", "all")
                     .create()
