@@ -141,12 +141,14 @@ pub struct PositionToStore {
 pub enum RecordAnswer {
     /// A clean ok.
     Stored,
-    /// A refusal that comes with every passing rebalance, or an answer that says nothing.
+    /// A refusal that comes with every passing rebalance and means only that.
     Passing(String),
-    /// The membership is gone.
+    /// The membership is gone; or it was found gone before anything was sent.
     Gone(String),
     /// Refused for good: authorization, size.
     Refused(String),
+    /// Neither stored nor refused for sure.
+    Unclear(String),
     /// Not sent: the guard found a partition that is not owned, or no membership.
     NotOwned,
 }

@@ -13,6 +13,7 @@
 mod assemble;
 mod calls;
 mod fill;
+mod identity;
 mod report;
 mod run_all;
 
@@ -25,6 +26,7 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use self::assemble::DecodedChunk;
 use self::fill::{Filling, SealedBatch};
+use self::identity::Identity;
 use self::report::Reporter;
 pub use self::run_all::run_all;
 use crate::batch::{Limits, Progress};
@@ -35,7 +37,7 @@ use crate::decode::Decoder;
 use crate::domain::{Offset, Partition, Table};
 use crate::load::Loader;
 use crate::record::Chunk;
-use crate::source::{Source, SourceEvent, SourceHandle};
+use crate::source::{Control, Source, SourceEvent};
 
 /// How long the group is given to let go of us at the end.
 const CLOSE_WITHIN: Duration = Duration::from_secs(10);
@@ -50,7 +52,7 @@ struct Pipeline {
     start: config::Start,
 
     protocol: Protocol,
-    source: SourceHandle,
+    source: Control,
     decoder: Arc<Decoder>,
     columns: Vec<Vec<String>>,
     load_headers: Vec<BTreeMap<String, String>>,
@@ -74,6 +76,7 @@ struct Pipeline {
     /// The revocation that waits for its release.
     releasing: Option<oneshot::Sender<()>>,
     rejects_allowed: Option<assemble::Allowance>,
+    identity: Identity,
     reporter: Reporter,
     end: Option<Result<(), Stop>>,
 }
@@ -106,7 +109,7 @@ impl Pipeline {
                 }
                 Wake::Deadline => self.give_up_draining(),
                 Wake::Source(event) => self.source_event(event),
-                Wake::Call(event) => self.step(event),
+                Wake::Call(event) => self.call_ended(event),
                 Wake::LoadFailed => self.filling_failed(),
                 Wake::Decoded(chunk) => self.waiting = Some(chunk),
                 Wake::Chunk(chunk) => self.decode(chunk),
@@ -117,19 +120,20 @@ impl Pipeline {
         }
         self.sealed.clear();
         self.filling = None;
-        self.source.close(CLOSE_WITHIN).await;
+        self.source.clone().close(CLOSE_WITHIN).await;
         self.reporter.ended();
         self.end.unwrap_or(Ok(()))
     }
 
     async fn wake(
         &mut self,
-        events: &mut mpsc::Receiver<SourceEvent>,
+        events: &mut mpsc::UnboundedReceiver<SourceEvent>,
         chunks: &mut mpsc::Receiver<Chunk>,
         stop: &mut watch::Receiver<bool>,
         deadline: Option<Instant>,
     ) -> Wake {
-        let wants_chunks = self.waiting.is_none() && self.filling.is_some() && self.decoding.len() < self.decode_tasks_max;
+        let wants_chunks =
+            self.waiting.is_none() && self.filling.is_some() && self.decoding.len() < self.decode_tasks_max;
         let wants_rows = self.waiting.is_none() && self.filling.is_some() && !self.decoding.is_empty();
         let due = self.filling.as_ref().and_then(|filling| filling.tally.due(&self.limits));
         let position_at = self.delayed.as_ref().map(|(at, _)| *at);
@@ -141,17 +145,27 @@ impl Pipeline {
             Some(done) = self.calls.join_next() => match done {
                 Ok(Some(event)) => Wake::Call(event),
                 Ok(None) => Wake::Quiet,
-                Err(error) => Wake::Call(Event::Drain(Some(task_panicked(&error)))),
+                Err(error) if error.is_cancelled() => Wake::Quiet,
+                Err(error) => Wake::Call(Event::Halt(task_panicked(&error))),
             },
             () = fill::any_failed(self.filling.as_mut()) => Wake::LoadFailed,
             () = sleep_until(due) => Wake::Due,
             () = sleep_until(position_at) => Wake::Position,
             decoded = assemble::next_decoded(&mut self.decoding), if wants_rows => match decoded {
                 Ok(chunk) => Wake::Decoded(chunk),
-                Err(error) => Wake::Call(Event::Drain(Some(task_panicked(&error)))),
+                Err(error) => Wake::Call(Event::Halt(task_panicked(&error))),
             },
             Some(chunk) = chunks.recv(), if wants_chunks => Wake::Chunk(chunk),
         }
+    }
+
+    fn call_ended(&mut self, event: Event) {
+        if let Event::Prepared { ticket, .. } = &event
+            && let Some(batch) = self.sealed.get_mut(ticket)
+        {
+            batch.prepared_at = Some(Instant::now());
+        }
+        self.step(event);
     }
 
     fn source_event(&mut self, event: Option<SourceEvent>) {
@@ -172,7 +186,7 @@ impl Pipeline {
             Some(SourceEvent::Away { why }) => self.reporter.kafka_away(&why),
             Some(SourceEvent::Back) => self.reporter.kafka_back(),
             Some(SourceEvent::Failed(error)) => {
-                self.step(Event::Drain(Some(Stop { code: StopCode::Kafka, what: error.to_string() })));
+                self.step(Event::Halt(Stop { code: StopCode::Kafka, what: error.to_string() }));
             }
             None => {
                 let what = "the consumer thread ended unexpectedly; no position was moved".to_owned();
@@ -201,7 +215,7 @@ impl Pipeline {
             Effect::NextFill { ticket } => self.next_fill(ticket),
             Effect::Join { starts } => {
                 self.progress.join(starts.clone());
-                self.source.join(starts);
+                self.source.join(self.fence, starts);
             }
             Effect::Hold => self.hold(),
             Effect::Seal { ticket } => return self.seal_for_drain(ticket),

@@ -1,1 +1,47 @@
-//! sandbox
+//! An embedded stand-in for a StarRocks or Apache Doris cluster.
+//!
+//! ```text
+//!  client ──HTTP──> frontend ──307──> backend ──> loader ──> store (SQLite) <── sql
+//!                       \                /  rows while the body arrives
+//!                        `── cluster ───'   ledger of transactions
+//! ```
+//!
+//! Frontend and backend listen on ports of their own and speak the engine's HTTP interface: redirects, labels,
+//! transaction states, texts. Rows are checked against typed tables and kept in SQLite, where they can be queried. What
+//! it imitates, and what it doesn't, is in `docs/sandbox.md`; a header that would change a load and isn't imitated is
+//! refused.
+//!
+//! It shares no code with the loader: a misreading on one side shows on the other.
+
+mod admin;
+mod auth;
+mod cells;
+mod clock;
+mod cluster;
+mod ddl;
+mod doris;
+mod faults;
+mod http;
+mod json_path;
+mod json_rows;
+mod kafka;
+mod loader;
+mod options;
+mod plan;
+mod pump;
+mod rows;
+mod settings;
+mod starrocks;
+mod store;
+mod table;
+mod topology;
+mod transactions;
+
+pub use admin::TransactionView;
+pub use ddl::DdlError;
+pub use faults::{Call, Fault, FaultCount, FaultKind, Node};
+pub use kafka::{Kafka, Topic};
+pub use settings::Settings;
+pub use store::{QueryResult, StoreError};
+pub use table::EngineKind;
+pub use topology::{Builder, Sandbox, StartError};

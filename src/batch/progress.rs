@@ -32,10 +32,8 @@ impl Progress {
         }
         let start = *frontier;
         *frontier = end;
-        let sealed = self
-            .ranges
-            .entry(partition)
-            .or_insert(SealedRange { range: Range { start, end }, leader_epoch: -1 });
+        let sealed =
+            self.ranges.entry(partition).or_insert(SealedRange { range: Range { start, end }, leader_epoch: -1 });
         sealed.range.end = end;
         if let Some(epoch) = leader_epoch {
             sealed.leader_epoch = epoch;

@@ -98,12 +98,12 @@ pub enum Event {
         /// Wall clock, milliseconds since the Unix epoch.
         now_ms: i64,
     },
-    /// A load of the batch failed before all were prepared.
+    /// The batch came to nothing before all its tables were prepared.
     LoadFailed {
         /// Ticket of the batch.
         ticket: Ticket,
-        /// Set when trying again is pointless: data or configuration, in the engine's own words.
-        refused: Option<String>,
+        /// Set when trying again is pointless: what is before the batch is finished, then the pipeline stops for it.
+        stop: Option<Stop>,
     },
     /// A commit was answered; the state read afterwards decides.
     CommitAnswered {
@@ -132,6 +132,8 @@ pub enum Event {
     },
     /// Read no more, finish what is open. With a reason: then stop for it.
     Drain(Option<Stop>),
+    /// Stop at once: nothing that is open can be finished.
+    Halt(Stop),
 }
 
 /// How partitions are to be read from now on.

@@ -295,7 +295,13 @@ mod tests {
             proptest::option::of(any::<u128>().prop_map(Nonce)),
             proptest::option::of(intent),
         )
-            .prop_map(|(origin, topic_id, plan, trail, intent)| Metadata { origin, topic_id, plan, trail, intent })
+            .prop_map(|(origin, topic_id, plan, trail, intent)| Metadata {
+                origin,
+                topic_id,
+                plan,
+                trail,
+                intent,
+            })
     }
 
     proptest! {

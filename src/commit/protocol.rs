@@ -146,13 +146,14 @@ impl Protocol {
             Event::Sealed { ticket, nonce, ranges, tables } => self.sealed(ticket, nonce, ranges, &tables),
             Event::Empty { ticket } => self.fill_was_empty(ticket),
             Event::Prepared { ticket, ids, now_ms } => self.prepared(ticket, &ids, now_ms),
-            Event::LoadFailed { ticket, refused } => self.load_failed(ticket, refused),
+            Event::LoadFailed { ticket, stop } => self.load_failed(ticket, stop),
             Event::CommitAnswered { ticket, table, not_committable } => {
                 self.commit_answered(ticket, table, not_committable);
             }
             Event::AbortAnswered { ticket, table } => self.abort_answered(ticket, table),
             Event::State { ticket, table, state } => self.state_read(ticket, table, state),
             Event::Drain(stop) => self.drain(stop),
+            Event::Halt(stop) => self.stop_now(stop),
         }
         self.proceed();
         std::mem::take(&mut self.effects)
@@ -318,14 +319,14 @@ impl Protocol {
         }
     }
 
-    fn load_failed(&mut self, ticket: Ticket, refused: Option<String>) {
+    fn load_failed(&mut self, ticket: Ticket, stop: Option<Stop>) {
         let Some(index) = self.batches.iter().position(|batch| batch.ticket == ticket && batch.before_intent()) else {
             return;
         };
         self.failures = self.failures.saturating_add(1);
         self.drop_from(index, "a load of it failed");
-        if let Some(what) = refused {
-            self.drain(Some(Stop { code: StopCode::LoadRefused, what }));
+        if stop.is_some() {
+            self.drain(stop);
         }
     }
 

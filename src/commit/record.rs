@@ -200,7 +200,11 @@ impl Protocol {
         }
         match answer {
             RecordAnswer::Gone(_) => Verdict::Broken,
-            RecordAnswer::Stored | RecordAnswer::Passing(_) | RecordAnswer::Refused(_) | RecordAnswer::NotOwned => {
+            RecordAnswer::Stored
+            | RecordAnswer::Passing(_)
+            | RecordAnswer::Unclear(_)
+            | RecordAnswer::Refused(_)
+            | RecordAnswer::NotOwned => {
                 if carrying == call.sent.len() {
                     Verdict::Stored
                 } else if carrying == 0 {

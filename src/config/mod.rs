@@ -1,15 +1,39 @@
 //! Configuration: what a validated file means. [`Config`] holds only values that make sense together; reading,
 //! checking and the error texts live beside it.
 
+mod batch;
+mod columns;
+mod decrypt;
+mod digest;
+mod engine;
+mod headers;
+mod kafka;
+mod load;
+mod mask;
+mod origin;
+mod pipelines;
+mod problem;
+mod properties;
+mod reader;
+mod route;
 mod secret;
+mod select;
+mod start;
+mod units;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub(crate) use problem::counted;
+pub use problem::{Excerpt, Problem, Problems, Severity, Warning};
+pub use reader::Environment;
 pub use secret::Secret;
+pub use select::UnknownTopic;
+pub use units::{show_duration, show_size};
 
 use crate::domain::{Offset, Partition, Table};
 
@@ -29,12 +53,20 @@ pub struct Config {
 }
 
 /// `[kafka]`.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Kafka {
     /// Bootstrap brokers, `host:port`, comma separated.
     pub brokers: String,
     /// librdkafka properties exactly as the user gave them; none that the loader must own (checked).
     pub properties: BTreeMap<String, String>,
+}
+
+/// Some properties are passwords, so only the names are shown.
+impl fmt::Debug for Kafka {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.properties.keys().collect();
+        f.debug_struct("Kafka").field("brokers", &self.brokers).field("properties", &names).finish()
+    }
 }
 
 /// Where a pipeline starts when its group has no position yet.

@@ -52,9 +52,7 @@ impl Allowance {
 }
 
 /// The next chunk in reading order. Cancel-safe: a chunk leaves the queue only when it is done.
-pub(super) async fn next_decoded(
-    decoding: &mut VecDeque<JoinHandle<DecodedChunk>>,
-) -> Result<DecodedChunk, JoinError> {
+pub(super) async fn next_decoded(decoding: &mut VecDeque<JoinHandle<DecodedChunk>>) -> Result<DecodedChunk, JoinError> {
     let Some(first) = decoding.front_mut() else { return std::future::pending().await };
     let done = first.await;
     decoding.pop_front();
@@ -148,7 +146,8 @@ impl Pipeline {
             }
             let rows = Rows { bytes: Bytes::from(out.body), rows: out.rows, permit: permit.clone() };
             if let Some(load) = self.load_of(route) {
-                load.push(rows);
+                // A load that has failed wakes the loop, which asks it why.
+                let _ = load.push(rows);
             }
         }
         if let Some(filling) = &mut self.filling {
@@ -181,9 +180,14 @@ impl Pipeline {
                         "topic {}: more than {most} of the last {of} records can't become rows; the open batch was \
                          not loaded, positions stand before it{}",
                         self.topic,
-                        rejects.last().map(|last| format!(". The last one: {}", self.describe(last))).unwrap_or_default()
+                        rejects
+                            .last()
+                            .map(|last| format!(". The last one: {}", self.describe(last)))
+                            .unwrap_or_default()
                     );
-                    self.step(Event::Drain(Some(Stop { code: StopCode::TooManyRejects, what })));
+                    let Some(filling) = self.filling.take() else { return };
+                    let stop = Some(Stop { code: StopCode::TooManyRejects, what });
+                    self.step(Event::LoadFailed { ticket: filling.ticket, stop });
                 }
             }
             RejectPolicy::DeadLetterTopic(_) | RejectPolicy::DeadLetterFile(_) => {

@@ -13,7 +13,7 @@ use crate::commit::{Event, Stop, StopCode, Tag, Ticket, Txn};
 use crate::config::Start;
 use crate::dead_letter::{DeadLetter, DeadLetters};
 use crate::domain::{Partition, PositionToStore, TxnState};
-use crate::load::{Answer, Class, Failure, Load, Loader, TxnName, retry};
+use crate::load::{Answer, Class, Load, Loader, TxnName, retry};
 use crate::source::{PositionsRead, Recorded};
 
 /// Pause before an OffsetCommit is sent again, and between reads that fail.
@@ -31,11 +31,13 @@ impl Pipeline {
     pub(super) fn read_positions(&mut self, ticket: Ticket, partitions: BTreeSet<Partition>) {
         let source = self.source.clone();
         let trouble = self.reporter.trouble("positions can't be read");
+        let identity = self.identity.clone();
         self.call(async move {
             loop {
                 match source.read_positions(partitions.iter().copied().collect()).await {
                     Ok(PositionsRead { stored, log, topic_id, .. }) => {
                         trouble.over();
+                        identity.seen(topic_id.as_deref());
                         return Some(Event::Positions { ticket, stored, log, topic_id, now_ms: now_ms() });
                     }
                     Err(error) => trouble.say(&error.to_string()),
@@ -45,13 +47,7 @@ impl Pipeline {
         });
     }
 
-    pub(super) fn resolve(
-        &mut self,
-        ticket: Ticket,
-        start: OriginStart,
-        fresh: bool,
-        partitions: BTreeSet<Partition>,
-    ) {
+    pub(super) fn resolve(&mut self, ticket: Ticket, start: OriginStart, fresh: bool, partitions: BTreeSet<Partition>) {
         let source = self.source.clone();
         let trouble = self.reporter.trouble("the start can't be resolved");
         let start = match (start, &self.start) {
@@ -78,7 +74,13 @@ impl Pipeline {
 
     pub(super) fn record(&mut self, ticket: Ticket, tries: u32, positions: Vec<PositionToStore>) {
         let source = self.source.clone();
+        let identity = self.identity.is_old().then(|| (self.identity.clone(), Arc::clone(&self.topic)));
         self.call(async move {
+            if let Some((identity, topic)) = identity
+                && let Some(stop) = identity.changed(&source, &topic).await
+            {
+                return Some(Event::Halt(stop));
+            }
             if tries > 0 {
                 tokio::time::sleep(KAFKA_PAUSE * tries.min(10)).await;
             }
@@ -90,7 +92,8 @@ impl Pipeline {
     pub(super) fn rejoin(&mut self) {
         let source = self.source.clone();
         self.call(async move {
-            source.rejoin().await;
+            // A closed source has nothing to rejoin with.
+            let _ = source.rejoin().await;
             None
         });
     }
@@ -133,14 +136,14 @@ impl Pipeline {
         let report = self.reporter.failures();
         self.filling = None;
         self.call(async move {
-            for mut load in loads.into_values() {
+            for load in loads.into_values() {
                 if load.has_failed()
                     && let Err(failure) = load.prepare().await
                 {
                     return Some(report.load_failed(ticket, &failure));
                 }
             }
-            Some(Event::LoadFailed { ticket, refused: None })
+            Some(Event::LoadFailed { ticket, stop: None })
         });
     }
 

@@ -28,7 +28,6 @@ pub(super) struct Filling {
 
 /// A batch from its seal to its stored position.
 pub(super) struct SealedBatch {
-    pub(super) nonce: Nonce,
     pub(super) tally: Tally,
     pub(super) reason: SealReason,
     pub(super) ranges: Ranges,
@@ -66,7 +65,7 @@ impl Pipeline {
         if failures == 0 {
             self.source.fill(self.fence, starts);
         } else {
-            let wait = retry::delay(failures, self.reporter.last_class(), jitter());
+            let wait = retry::delay(self.reporter.last_class(), failures, retry::jitter()).unwrap_or_default();
             self.delayed = Some((Instant::now() + wait, starts));
         }
     }
@@ -148,7 +147,6 @@ impl Pipeline {
             .map(|table| label(self.protocol.pipeline(), filling.nonce, table).to_string())
             .collect();
         let sealed = SealedBatch {
-            nonce: filling.nonce,
             tally: filling.tally,
             reason,
             ranges: ranges.iter().map(|(partition, sealed)| (*partition, sealed.range)).collect(),
@@ -180,19 +178,13 @@ impl Pipeline {
             self.filling = None;
             self.progress.seal();
         }
-        let prepared = match self.sealed.remove(&ticket) {
-            Some(SealedBatch { preparing: Some(task), prepared_at: None, .. }) => {
-                // The loads that the task holds are rolled back when it is dropped.
-                task.abort();
-                false
-            }
-            Some(_) => true,
-            None => false,
-        };
-        if prepared {
-            for txn in loads {
-                self.abort_in_background(txn);
-            }
+        let Some(batch) = self.sealed.remove(&ticket) else { return };
+        if let Some(task) = batch.preparing {
+            // The loads that the task still holds are rolled back when it drops them.
+            task.abort();
+        }
+        for txn in loads {
+            self.abort_in_background(txn);
         }
     }
 
@@ -204,13 +196,4 @@ impl Pipeline {
         };
         reload.ends.iter().all(reached)
     }
-}
-
-/// A number in `0..1` for back-off; its quality decides nothing.
-pub(super) fn jitter() -> f64 {
-    let mut bytes = [0_u8; 4];
-    if getrandom::fill(&mut bytes).is_err() {
-        return 0.5;
-    }
-    f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX)
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::Pipeline;
-use crate::commit::{Event, Notice, Ticket, ranges_text};
+use crate::commit::{Event, Notice, Stop, StopCode, Ticket, ranges_text};
 use crate::decode::Reject;
 use crate::domain::{Partition, Table};
 use crate::load::{Class, Failure};
@@ -78,10 +78,12 @@ impl LoadFailures {
         if failure.class == Class::Refused {
             let reasons = failure.error_reasons();
             let log = if reasons.is_empty() { String::new() } else { format!("; the engine's error log: {reasons}") };
-            return Event::LoadFailed { ticket, refused: Some(format!("{}{log}", failure.what)) };
+            let what =
+                format!("{}{log}. Nothing of this batch is visible; the position stands before it", failure.what);
+            return Event::LoadFailed { ticket, stop: Some(Stop { code: StopCode::LoadRefused, what }) };
         }
         self.trouble.say(&failure.what);
-        Event::LoadFailed { ticket, refused: None }
+        Event::LoadFailed { ticket, stop: None }
     }
 }
 
@@ -189,7 +191,8 @@ impl Pipeline {
             Notice::Dropped { ticket, why } => tracing::debug!(%topic, ticket, "batch dropped: {why}"),
             Notice::Settled { nonce, reloads, ranges } => {
                 let ranges = ranges_text(ranges);
-                let how = if *reloads { "aborted: its records are loaded again" } else { "visible: the positions move" };
+                let how =
+                    if *reloads { "aborted: its records are loaded again" } else { "visible: the positions move" };
                 tracing::info!(%topic, %nonce, %ranges, "settled an interrupted load: {how}");
             }
             Notice::Started { starts } => {

@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 
 use super::Pipeline;
 use super::assemble::Allowance;
+use super::identity::Identity;
 use super::report::Reporter;
 use crate::batch::{Limits, Progress, policy};
 use crate::cli::Exit;
@@ -20,15 +21,8 @@ use crate::decode::Decoder;
 use crate::load::Loader;
 use crate::source::{Source, SourceSpec, client_config};
 
-/// Most records of one chunk.
-const CHUNK_RECORDS_MAX: usize = 8_192;
-
-/// Bytes of records in one chunk: small enough that batches end near their bounds and memory moves in small steps,
-/// large enough that a chunk costs nothing beside its records.
-const CHUNK_BYTES_MAX: usize = 512 * 1024;
-
-/// How long records wait for company in their chunk.
-const CHUNK_LINGER: Duration = Duration::from_millis(20);
+/// How long the engine is given to roll back what was dropped at the end.
+const ROLLED_BACK_WITHIN: Duration = Duration::from_secs(5);
 
 /// Runs every pipeline until `stop` turns true and all are drained, or until each has stopped for a reason of its
 /// own. A pipeline that stops leaves the others alone; the process ends with the exit code of the first that stopped.
@@ -40,10 +34,11 @@ pub async fn run_all(config: Config, stop: watch::Receiver<bool>) -> Exit {
             return Exit::Config;
         }
     };
-    let budget = Arc::new(Semaphore::new(usize::try_from(config.batch.memory / 1024).unwrap_or(usize::MAX >> 4).max(1)));
+    let budget_kib = u32::try_from(config.batch.memory / 1024).unwrap_or(u32::MAX).max(1);
+    let budget = Arc::new(Semaphore::new(budget_kib as usize));
     let mut running = JoinSet::new();
     for pipeline in &config.pipelines {
-        match build(pipeline, &config, &loader, Arc::clone(&budget)) {
+        match build(pipeline, &config, &loader, &budget, budget_kib) {
             Ok((built, source)) => {
                 let (topic, stop, drain) = (Arc::clone(&pipeline.topic), stop.clone(), config.run.drain);
                 running.spawn(async move { (topic, built.run(source, stop, drain).await) });
@@ -69,6 +64,9 @@ pub async fn run_all(config: Config, stop: watch::Receiver<bool>) -> Exit {
                 exit = Exit::Bug;
             }
         }
+    }
+    if !loader.idle(ROLLED_BACK_WITHIN).await {
+        tracing::warn!("some loads could not be rolled back; they end by their time-out");
     }
     exit
 }
@@ -101,7 +99,8 @@ fn build(
     pipeline: &config::Pipeline,
     config: &Config,
     loader: &Loader,
-    budget: Arc<Semaphore>,
+    budget: &Arc<Semaphore>,
+    budget_kib: u32,
 ) -> Result<(Pipeline, Source), Stop> {
     let stop = |code, what: String| Stop { code, what };
     let tables: Vec<_> = pipeline.routes.iter().map(|route| route.table.clone()).collect();
@@ -114,15 +113,10 @@ fn build(
     let dead_letters = DeadLetters::open(&pipeline.rejects, &client_config(&config.kafka))
         .map_err(|error| stop(StopCode::DeadLetters, error))?;
     let limits = Limits { rows: config.batch.rows, bytes: config.batch.bytes, age: config.batch.age };
-    let spec = SourceSpec {
-        kafka: config.kafka.clone(),
-        topic: Arc::clone(&pipeline.topic),
-        group: Arc::clone(&pipeline.group),
-        chunk_records_max: CHUNK_RECORDS_MAX.min(usize::try_from(limits.rows).unwrap_or(usize::MAX)),
-        chunk_bytes_max: CHUNK_BYTES_MAX,
-        chunk_linger: CHUNK_LINGER.min(limits.age),
-    };
-    let source = Source::start(spec, budget).map_err(|error| stop(StopCode::Kafka, error.to_string()))?;
+    let (topic, group) = (Arc::clone(&pipeline.topic), Arc::clone(&pipeline.group));
+    let mut spec = SourceSpec::new(config.kafka.clone(), topic, group, budget_kib);
+    spec.chunk_records_max = spec.chunk_records_max.min(usize::try_from(limits.rows).unwrap_or(usize::MAX));
+    let source = Source::start(spec, Arc::clone(budget)).map_err(|error| stop(StopCode::Kafka, error.to_string()))?;
     let digests: Vec<&str> = pipeline.routes.iter().map(|route| route.digest.as_str()).collect();
     let settings = Settings {
         pipeline: Tag::of(&format!("{}\0{}", pipeline.group, pipeline.topic)),
@@ -148,7 +142,7 @@ fn build(
         decode_tasks_max: 2 * decode_threads(config),
         start: pipeline.start.clone(),
         protocol: Protocol::new(settings),
-        source: source.handle(),
+        source: source.control.clone(),
         decoder: Arc::new(decoder),
         columns: pipeline.routes.iter().map(|route| route.columns.iter().map(|c| c.name.clone()).collect()).collect(),
         load_headers: pipeline.routes.iter().map(|route| route.load_headers.clone()).collect(),
@@ -164,6 +158,7 @@ fn build(
         calls: JoinSet::new(),
         releasing: None,
         rejects_allowed,
+        identity: Identity::default(),
         reporter: Reporter::new(Arc::clone(&pipeline.topic)),
         end: None,
         tables,

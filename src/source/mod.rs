@@ -1,1 +1,124 @@
-//! (being built)
+//! Records come in, positions are stored.
+//!
+//! One thread per pipeline owns the Kafka consumer: it polls, follows the group's rebalances, and is the only one that
+//! commits offsets (`docs/exactly-once.md`, rule 2). The pipeline talks to it through [`Control`] and listens to two
+//! channels: [`SourceEvent`]s (rare, about ownership) and [`Chunk`]s (records).
+//!
+//! ```text
+//!              Control: read positions, fill, join, hold, record, rejoin, close
+//!   pipeline ───────────────────────────────────────────────────────────────────► consumer thread ◄──► Kafka
+//!            ◄─────────────────────────────────────────────────────────────────── (worker.rs)
+//!              SourceEvent (assigned, revoking, lost, away …), Chunk (records, positions reached)
+//! ```
+//!
+//! | file | what |
+//! |---|---|
+//! | `control` | the pipeline's handle and the commands it sends |
+//! | `worker` | the thread: one turn after the other, never blocked for long except by an OffsetCommit |
+//! | `membership`, `flow`, `filling`, `recording` | what the thread knows and decides, without Kafka |
+//! | `lookup` | what is asked of the brokers: positions, logs, offsets by time |
+//! | `context`, `native`, `client` | the rim: callbacks, C calls, client settings |
+
+mod client;
+mod context;
+mod control;
+mod error;
+mod event;
+mod filling;
+mod flow;
+mod lookup;
+mod membership;
+mod native;
+mod recording;
+mod worker;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, mpsc};
+
+pub use crate::domain::{PositionToStore, RecordAnswer, Stored};
+pub use client::{client_config, consumer_config};
+pub use control::{Closed, Control};
+pub use error::SourceError;
+pub use event::SourceEvent;
+pub use lookup::PositionsRead;
+pub use recording::Recorded;
+
+use crate::config;
+use crate::record::Chunk;
+use worker::Worker;
+
+/// What a source reads, and how its records are packed.
+#[derive(Clone, Debug)]
+pub struct SourceSpec {
+    /// Connection to Kafka.
+    pub kafka: config::Kafka,
+    /// Topic to subscribe to.
+    pub topic: Arc<str>,
+    /// Consumer group.
+    pub group: Arc<str>,
+    /// Records after which a chunk is handed on.
+    pub chunk_records_max: usize,
+    /// Bytes after which a chunk is handed on.
+    pub chunk_bytes_max: usize,
+    /// Age at which a chunk is handed on, however small.
+    pub chunk_linger: Duration,
+    /// Chunks that may wait for the pipeline.
+    pub chunks_ahead: usize,
+    /// Most permits (KiB) that one chunk asks of the budget; a chunk that is larger than the whole budget must pass, too.
+    pub budget_kib_max: u32,
+    /// Longest time that leaving partitions are kept for the pipeline's last position; well under
+    /// `max.poll.interval.ms`, since the whole group waits for it.
+    pub release_deadline: Duration,
+}
+
+impl SourceSpec {
+    /// The usual packing: chunks of 512 KiB, 4096 records or 20 ms, four of them ahead, 10 s to let go of partitions.
+    pub fn new(kafka: config::Kafka, topic: Arc<str>, group: Arc<str>, budget_kib_max: u32) -> Self {
+        Self {
+            kafka,
+            topic,
+            group,
+            chunk_records_max: 4096,
+            chunk_bytes_max: 512 * 1024,
+            chunk_linger: Duration::from_millis(20),
+            chunks_ahead: 4,
+            budget_kib_max,
+            release_deadline: Duration::from_secs(10),
+        }
+    }
+}
+
+/// A running consumer thread, seen from the pipeline.
+#[derive(Debug)]
+pub struct Source {
+    /// Sends commands; can be cloned.
+    pub control: Control,
+    /// What happens to the membership. There are few, and each is needed: unbounded by form, bounded by the number of
+    /// rebalances and changes of state.
+    pub events: mpsc::UnboundedReceiver<SourceEvent>,
+    /// The records, in the order of each partition.
+    pub chunks: mpsc::Receiver<Chunk>,
+}
+
+impl Source {
+    /// Starts the consumer thread and subscribes. Nothing is read before the first [`Control::fill`].
+    ///
+    /// `budget` holds one permit per KiB of memory for records, shared by the whole process.
+    ///
+    /// # Errors
+    /// When librdkafka refuses the settings or the thread can't be started; not when Kafka is out of reach.
+    pub fn start(spec: SourceSpec, budget: Arc<Semaphore>) -> Result<Self, SourceError> {
+        let (event_sender, events) = mpsc::unbounded_channel();
+        let (chunk_sender, chunks) = mpsc::channel(spec.chunks_ahead.max(1));
+        let (command_sender, commands) = mpsc::unbounded_channel();
+        let topic = Arc::clone(&spec.topic);
+        let worker = Worker::new(spec, budget, event_sender, chunk_sender, commands)?;
+        let thread = std::thread::Builder::new()
+            .name(format!("source {topic}"))
+            .spawn(move || worker.run())
+            .map_err(|error| SourceError::Thread { reason: error.to_string() })?;
+        Ok(Self { control: Control::new(topic, command_sender, thread.thread().clone()), events, chunks })
+    }
+}

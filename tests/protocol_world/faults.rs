@@ -151,8 +151,8 @@ impl World {
             ids.clear();
         }
         let event = if failed {
-            let refused = (!self.healed && self.rng.permille(30)).then(|| "no such column".to_owned());
-            Event::LoadFailed { ticket, refused }
+            let stop = Stop { code: StopCode::LoadRefused, what: "no such column".to_owned() };
+            Event::LoadFailed { ticket, stop: (!self.healed && self.rng.permille(30)).then_some(stop) }
         } else {
             Event::Prepared { ticket, ids, now_ms: 0 }
         };
@@ -208,7 +208,10 @@ impl World {
             let only = request.positions.iter().enumerate().filter(|(place, _)| *place == stored);
             let only = only.map(|(_, position)| position.partition).collect();
             self.tally.count("half stored");
-            self.store(&request, Some(&only))
+            match self.store(&request, Some(&only)) {
+                RecordAnswer::Refused(why) if self.rng.half() => RecordAnswer::Unclear(why),
+                answer => answer,
+            }
         } else {
             self.store(&request, None)
         };
@@ -221,6 +224,7 @@ impl World {
             RecordAnswer::Passing(_) => "refused by a passing rebalance",
             RecordAnswer::Gone(_) => "refused, membership gone",
             RecordAnswer::Refused(_) => "refused, half stored",
+            RecordAnswer::Unclear(_) => "half stored, answer unclear",
             RecordAnswer::NotOwned => "not sent",
         });
         let Some(process) = self.processes.get_mut(index) else { return };
@@ -265,6 +269,7 @@ impl World {
                 self.tally.count(match answer {
                     RecordAnswer::Stored => "a late copy was stored",
                     RecordAnswer::Passing(_)
+                    | RecordAnswer::Unclear(_)
                     | RecordAnswer::Gone(_)
                     | RecordAnswer::Refused(_)
                     | RecordAnswer::NotOwned => "a late copy was refused",
@@ -371,7 +376,11 @@ fn believe(process: &mut Process, request: &Request, answer: RecordAnswer) {
     let Some(recording) = process.source.recording.take() else { return };
     let event = match answer {
         RecordAnswer::Stored => as_if_stored(recording.ticket, &request.positions),
-        RecordAnswer::Passing(_) | RecordAnswer::Refused(_) | RecordAnswer::Gone(_) | RecordAnswer::NotOwned => {
+        RecordAnswer::Passing(_)
+        | RecordAnswer::Unclear(_)
+        | RecordAnswer::Refused(_)
+        | RecordAnswer::Gone(_)
+        | RecordAnswer::NotOwned => {
             let read = request.positions.iter().map(|position| (position.partition, None)).collect();
             let answer = RecordAnswer::Passing("refused".to_owned());
             Event::Recorded { ticket: recording.ticket, answer, read, doubtful: false }

@@ -73,6 +73,7 @@ const WANTED: &[&str] = &[
     "frozen or thawed",
     "generation rose without a callback",
     "half stored",
+    "half stored, answer unclear",
     "intents sent",
     "its end positions were not stored for all its partitions",
     "its intent was not stored for all its partitions",

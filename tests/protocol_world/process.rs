@@ -181,7 +181,7 @@ impl Process {
             Event::Revoking(_) => self.releasing = Some(self.source.seen()),
             Event::Recorded { doubtful: true, .. } => hands.tally.count("a doubtful commit"),
             Event::State { state: TxnState::Unknown, .. } => hands.tally.count("the engine says unknown"),
-            Event::Drain(_) => self.draining = true,
+            Event::Drain(_) | Event::Halt(_) => self.draining = true,
             Event::Positions { .. }
             | Event::Resolved { .. }
             | Event::Recorded { .. }

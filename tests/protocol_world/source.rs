@@ -102,7 +102,11 @@ impl Source {
                 let calm = self.to_revoke.is_empty() && self.to_add.is_empty();
                 self.leaving.is_some() || (calm && self.generation > *generation)
             }
-            RecordAnswer::Stored | RecordAnswer::Gone(_) | RecordAnswer::Refused(_) | RecordAnswer::NotOwned => true,
+            RecordAnswer::Stored
+            | RecordAnswer::Unclear(_)
+            | RecordAnswer::Gone(_)
+            | RecordAnswer::Refused(_)
+            | RecordAnswer::NotOwned => true,
         }
     }
 

@@ -73,7 +73,7 @@ fn fills_that_fail_in_a_row_are_counted_until_a_batch_is_through() {
     for count in 0..3 {
         let (ticket, failed) = failures(&mut scene);
         assert_eq!(failed, count);
-        scene.on(Event::LoadFailed { ticket, refused: None });
+        scene.on(Event::LoadFailed { ticket, stop: None });
     }
     let (ticket, _) = failures(&mut scene);
     scene.seal_as(ticket, 1, &[(0, 0..10)], &["a"]);
@@ -149,7 +149,7 @@ fn answers_to_what_is_no_longer_asked_change_nothing() {
         Event::Sealed { ticket: stranger, nonce: Nonce(9), ranges: BTreeMap::new(), tables: BTreeSet::new() },
         Event::Empty { ticket: stranger },
         Event::Prepared { ticket: stranger, ids: BTreeMap::new(), now_ms: 0 },
-        Event::LoadFailed { ticket: stranger, refused: Some("no".to_owned()) },
+        Event::LoadFailed { ticket: stranger, stop: None },
         Event::CommitAnswered { ticket: stranger, table, not_committable: true },
         Event::AbortAnswered { ticket: stranger, table },
         Event::State { ticket: stranger, table, state: aborted() },

@@ -43,6 +43,10 @@ fn aborted() -> TxnState {
     TxnState::Aborted { reason: None }
 }
 
+fn unclear() -> RecordAnswer {
+    RecordAnswer::Unclear("timed out".to_owned())
+}
+
 fn passing() -> RecordAnswer {
     RecordAnswer::Passing("illegal generation".to_owned())
 }
@@ -260,7 +264,8 @@ impl Scene {
 
     fn load_fails(&mut self, refused: Option<&str>) -> Vec<String> {
         let ticket = self.prepare_ticket();
-        self.on(Event::LoadFailed { ticket, refused: refused.map(str::to_owned) })
+        let stop = refused.map(|what| Stop { code: StopCode::LoadRefused, what: what.to_owned() });
+        self.on(Event::LoadFailed { ticket, stop })
     }
 
     /// The commit of this table is answered.

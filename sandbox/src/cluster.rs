@@ -1,0 +1,366 @@
+//! The engine behind the HTTP nodes: who may log in, which tables there are, and the steps of a transaction.
+//!
+//! A step is decided in the [`Ledger`] and told to the store under one lock, so the store follows in the same order.
+//! A step is answered when the store has it on disk.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use hyper::HeaderMap;
+use tokio::sync::{Notify, watch};
+
+use crate::auth::{Account, Login};
+use crate::clock::Clock;
+use crate::ddl::Schema;
+use crate::faults::Faults;
+use crate::rows::RowChunk;
+use crate::settings::Settings;
+use crate::starrocks::Memory;
+use crate::store::{DATABASES_MAX, Pending, Store, StoreError};
+use crate::table::Table;
+use crate::transactions::{Begin, BeginRefused, Counts, Ledger, State, StepRefused, Transaction};
+
+/// Ids that a restart leaves unused, so that none of a forgotten transaction comes back.
+const ID_GAP: i64 = 1000;
+/// Error logs that a backend keeps.
+const ERROR_LOGS_MAX: usize = 1000;
+
+/// Why a step of a transaction fails.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StepError {
+    /// The transaction's state forbids it.
+    #[error("the transaction's state forbids it")]
+    Refused(StepRefused),
+    /// It could not be written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// All that the nodes of a sandbox share.
+#[derive(Debug)]
+pub(crate) struct Cluster {
+    pub(crate) settings: Settings,
+    pub(crate) clock: Clock,
+    pub(crate) faults: Faults,
+    pub(crate) error_logs: ErrorLogs,
+    /// What StarRocks' nodes hold in memory only.
+    pub(crate) memory: Memory,
+    account: Account,
+    tables: BTreeMap<(String, String), Arc<Table>>,
+    stores: BTreeMap<String, Store>,
+    ledger: Mutex<Ledger>,
+    /// Rung whenever a transaction becomes visible.
+    published: Notify,
+    /// How often the backend was restarted; loads under way break when it changes.
+    backend_starts: watch::Sender<u64>,
+    /// Labels made for loads that came without one.
+    labels_made: AtomicU64,
+}
+
+impl std::fmt::Debug for Account {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Account").field("user", &self.user).finish_non_exhaustive()
+    }
+}
+
+impl Cluster {
+    /// Opens the stores under `dir` and brings what was committed there to its end.
+    pub(crate) fn open(
+        settings: Settings,
+        account: Account,
+        schema: Schema,
+        dir: &Path,
+    ) -> Result<Arc<Self>, StoreError> {
+        if schema.databases.len() > DATABASES_MAX {
+            return Err(StoreError(format!("{} databases; at most {DATABASES_MAX} fit", schema.databases.len())));
+        }
+        let tables: BTreeMap<_, _> =
+            schema.tables.into_iter().map(|t| ((t.database.clone(), t.name.clone()), Arc::new(t))).collect();
+        let mut stores = BTreeMap::new();
+        let (mut remembered, mut last_id) = (Vec::new(), 0);
+        for database in schema.databases {
+            let own: Vec<_> = tables.values().filter(|t| t.database == database).cloned().collect();
+            let opened = Store::open(dir, &database, &own)?;
+            last_id = last_id.max(opened.last_id);
+            remembered.extend(opened.transactions);
+            stores.insert(database, opened.store);
+        }
+        let last_id = remembered.iter().map(|t| t.id).fold(last_id, i64::max);
+        let committed: Vec<i64> = remembered.iter().filter(|t| t.state == State::Committed).map(|t| t.id).collect();
+        let cluster = Arc::new(Self {
+            settings,
+            clock: Clock::default(),
+            faults: Faults::default(),
+            error_logs: ErrorLogs::default(),
+            memory: Memory::default(),
+            account,
+            tables,
+            stores,
+            ledger: Mutex::new(Ledger::recover(remembered, if last_id == 0 { 0 } else { last_id + ID_GAP })),
+            published: Notify::new(),
+            backend_starts: watch::Sender::new(0),
+            labels_made: AtomicU64::new(0),
+        });
+        for id in committed {
+            cluster.publish_later(id);
+        }
+        Ok(cluster)
+    }
+
+    pub(crate) fn login(&self, headers: &HeaderMap) -> Login {
+        self.account.check(headers)
+    }
+
+    pub(crate) fn has_database(&self, name: &str) -> bool {
+        self.stores.contains_key(name)
+    }
+
+    pub(crate) fn table(&self, database: &str, name: &str) -> Option<Arc<Table>> {
+        self.tables.get(&(database.to_owned(), name.to_owned())).cloned()
+    }
+
+    pub(crate) fn tables(&self) -> impl Iterator<Item = &Arc<Table>> {
+        self.tables.values()
+    }
+
+    pub(crate) fn stores(&self) -> impl Iterator<Item = (&String, &Store)> {
+        self.stores.iter()
+    }
+
+    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn begin(&self, begin: &Begin<'_>) -> Result<Transaction, BeginRefused> {
+        self.ledger().begin(self.clock.now_ms(), begin, self.settings.max_running)
+    }
+
+    /// A label for a load that came without one.
+    pub(crate) fn fresh_label(&self) -> String {
+        let number = self.labels_made.fetch_add(1, Ordering::Relaxed);
+        format!("sandbox-{:x}-{number}", self.clock.now_ms())
+    }
+
+    /// Stages rows; they are lost unless the transaction is prepared.
+    pub(crate) async fn append(&self, transaction: &Transaction, table: &Arc<Table>, chunk: RowChunk) {
+        if let Some(store) = self.stores.get(&transaction.database) {
+            store.append(transaction.id, Arc::clone(table), chunk).await;
+        }
+    }
+
+    /// PREPARE → PREPARED, durable. If it can't be written the transaction is aborted.
+    pub(crate) async fn prepare(&self, id: i64, counts: Counts, life: Duration) -> Result<Transaction, StepError> {
+        let now = self.clock.now_ms();
+        let result = self.journaled(|ledger| ledger.prepare(now, id, counts, life)).await;
+        if let Err(StepError::Store(error)) = &result {
+            // Nothing more can be done about a second failure than to report the first.
+            let _ = self.abort(id, &error.to_string()).await;
+        }
+        result
+    }
+
+    /// Drops the rows of a load whose transaction came to its end while they arrived.
+    pub(crate) fn drop_rows_if_over(&self, transaction: &Transaction) {
+        let is_over = self.transaction(transaction.id).is_none_or(|t| t.state == State::Aborted);
+        if is_over && let Some(store) = self.stores.get(&transaction.database) {
+            store.drop_rows(transaction.id);
+        }
+    }
+
+    /// PREPARED → COMMITTED, durable; it becomes visible by itself.
+    pub(crate) async fn commit(self: &Arc<Self>, id: i64) -> Result<Transaction, StepError> {
+        let now = self.clock.now_ms();
+        let mut publishes = false;
+        let result = self
+            .journaled(|ledger| {
+                let committed = ledger.commit(now, id);
+                publishes = committed.is_ok();
+                committed
+            })
+            .await;
+        if publishes {
+            self.publish_later(id);
+        }
+        result
+    }
+
+    /// PREPARE or PREPARED → ABORTED, durable.
+    pub(crate) async fn abort(&self, id: i64, reason: &str) -> Result<Transaction, StepError> {
+        let now = self.clock.now_ms();
+        self.journaled(|ledger| ledger.abort(now, id, reason)).await
+    }
+
+    async fn journaled(
+        &self,
+        step: impl FnOnce(&mut Ledger) -> Result<Transaction, StepRefused>,
+    ) -> Result<Transaction, StepError> {
+        let (transaction, pending) = {
+            let mut ledger = self.ledger();
+            let transaction = step(&mut ledger).map_err(StepError::Refused)?;
+            let pending = self.stores.get(&transaction.database).map(|s| s.journal(transaction.clone()));
+            (transaction, pending)
+        };
+        wait(pending).await?;
+        Ok(transaction)
+    }
+
+    fn publish_later(self: &Arc<Self>, id: i64) {
+        let cluster = Arc::clone(self);
+        tokio::spawn(async move {
+            tokio::time::sleep(cluster.settings.publish_delay).await;
+            if let Err(error) = cluster.publish(id).await {
+                tracing::error!(id, %error, "a committed transaction could not be made visible");
+            }
+        });
+    }
+
+    /// COMMITTED → VISIBLE. The store moves the rows first: who reads VISIBLE finds them.
+    async fn publish(&self, id: i64) -> Result<(), StoreError> {
+        let Some(mut transaction) = self.transaction(id) else { return Ok(()) };
+        transaction.state = State::Visible;
+        transaction.changed_ms = self.clock.now_ms();
+        let Some(table) = self.table(&transaction.database, &transaction.table) else {
+            return Err(StoreError(format!("table {}.{} is gone", transaction.database, transaction.table)));
+        };
+        let pending = self.stores.get(&transaction.database).map(|s| s.publish(transaction.clone(), table));
+        wait(pending).await?;
+        // Only this task takes the step, so it can't be refused.
+        let _ = self.ledger().publish(transaction.changed_ms, id);
+        self.published.notify_waiters();
+        Ok(())
+    }
+
+    /// Waits until a transaction is visible; false if that takes too long.
+    pub(crate) async fn wait_visible(&self, id: i64, at_most: Duration) -> bool {
+        let visible = async {
+            loop {
+                let rung = self.published.notified();
+                tokio::pin!(rung);
+                rung.as_mut().enable();
+                if self.transaction(id).is_none_or(|t| t.state == State::Visible) {
+                    return;
+                }
+                rung.await;
+            }
+        };
+        tokio::time::timeout(at_most, visible).await.is_ok()
+    }
+
+    pub(crate) fn transaction(&self, id: i64) -> Option<Transaction> {
+        self.ledger().get(id).cloned()
+    }
+
+    /// True if a transaction of the label is remembered, in whatever state.
+    pub(crate) fn knows_label(&self, database: &str, label: &str) -> bool {
+        self.ledger().newest(database, label).is_some()
+    }
+
+    /// The newest transaction of a label, as far as the disk knows it.
+    pub(crate) async fn newest(&self, database: &str, label: &str) -> Option<Transaction> {
+        let (found, pending) = {
+            let ledger = self.ledger();
+            (ledger.newest(database, label).cloned(), self.stores.get(database).map(Store::barrier))
+        };
+        // A failed barrier means a failed store, which every step reports.
+        let _ = wait(pending).await;
+        found
+    }
+
+    pub(crate) fn by_label(&self, database: &str, label: &str) -> Vec<Transaction> {
+        self.ledger().by_label(database, label).cloned().collect()
+    }
+
+    pub(crate) fn transactions(&self) -> Vec<Transaction> {
+        self.ledger().all().cloned().collect()
+    }
+
+    /// Aborts what has expired.
+    pub(crate) async fn sweep(&self) {
+        let now = self.clock.now_ms();
+        let expired = self.ledger().expired(now);
+        for id in expired {
+            if let Err(StepError::Store(error)) = self.abort(id, "timeout by txn manager").await {
+                tracing::error!(id, %error, "an expired transaction could not be aborted");
+            }
+        }
+        for (id, reason) in self.memory.drop_expired(now) {
+            if let Err(StepError::Store(error)) = self.abort(id, &reason).await {
+                tracing::error!(id, %error, "an expired transaction could not be aborted");
+            }
+        }
+    }
+
+    /// Forgets finished transactions beyond the retention.
+    pub(crate) fn clean_labels(&self) {
+        let Settings { label_keep, label_keep_max, .. } = self.settings;
+        let mut ledger = self.ledger();
+        let forgotten = ledger.forget_finished(self.clock.now_ms(), label_keep, label_keep_max);
+        for (database, store) in &self.stores {
+            let ids: Vec<i64> = forgotten.iter().filter(|t| t.database == *database).map(|t| t.id).collect();
+            if !ids.is_empty() {
+                store.forget(ids);
+            }
+        }
+    }
+
+    /// What a frontend's restart loses: transactions in PREPARE, and which backend a label went to.
+    pub(crate) fn restart_frontend(&self) {
+        let mut ledger = self.ledger();
+        for lost in ledger.forget_unprepared() {
+            if let Some(store) = self.stores.get(&lost.database) {
+                store.drop_rows(lost.id);
+            }
+        }
+        self.memory.forget_nodes();
+    }
+
+    /// What a backend's restart loses: loads under way and rows that aren't prepared. The transactions stay in
+    /// PREPARE, as they do when a backend comes back before its frontend has missed it.
+    pub(crate) fn restart_backend(&self) {
+        self.memory.forget_contexts();
+        self.backend_starts.send_modify(|starts| *starts += 1);
+    }
+
+    pub(crate) fn backend_starts(&self) -> watch::Receiver<u64> {
+        self.backend_starts.subscribe()
+    }
+
+    /// Carries out what was told and closes the files. Blocks.
+    pub(crate) fn close(&self) {
+        for store in self.stores.values() {
+            store.close();
+        }
+    }
+}
+
+async fn wait(pending: Option<Pending>) -> Result<(), StoreError> {
+    match pending {
+        Some(pending) => pending.wait().await,
+        None => Err(StoreError("the database is gone".to_owned())),
+    }
+}
+
+/// The rejected rows of past loads, by file name.
+#[derive(Debug, Default)]
+pub(crate) struct ErrorLogs(Mutex<VecDeque<(String, String)>>);
+
+impl ErrorLogs {
+    /// Keeps a log and returns its file name.
+    pub(crate) fn keep(&self, id: i64, lines: &[String]) -> String {
+        let file = format!("error_log_{id:x}_{:x}", lines.len());
+        let mut logs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if logs.len() == ERROR_LOGS_MAX {
+            logs.pop_front();
+        }
+        logs.push_back((file.clone(), lines.join("\n") + "\n"));
+        file
+    }
+
+    pub(crate) fn get(&self, file: &str) -> Option<String> {
+        let logs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        logs.iter().rev().find(|(name, _)| name == file).map(|(_, text)| text.clone())
+    }
+}

@@ -1,0 +1,175 @@
+//! A Doris frontend: redirects loads and second phases, answers for states, backends and schemas.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::{CONTENT_TYPE, HeaderValue, LOCATION};
+use hyper::{Method, Response, StatusCode};
+use serde_json::json as value;
+
+use super::{envelope, state_name};
+use crate::auth::{Login, credentials};
+use crate::cluster::{Cluster, StepError};
+use crate::faults::{Call, Node, under};
+use crate::http::{
+    HangUp, HttpRequest, HttpResponse, Object, header, json, path_pieces, percent_encode, query_parameter, text,
+};
+use crate::table::{ColumnType, Model};
+use crate::transactions::State;
+
+/// What a frontend does with a request.
+enum Decision {
+    Answer(HttpResponse),
+    Redirect(Call),
+    Act(Call, Act),
+}
+
+/// Steps that a frontend takes by itself.
+enum Act {
+    State { database: String, label: String },
+    Cancel { database: String, label: String },
+}
+
+/// Answers a request.
+pub(crate) async fn answer(
+    cluster: Arc<Cluster>,
+    backend: SocketAddr,
+    request: HttpRequest,
+) -> Result<HttpResponse, HangUp> {
+    let decision = match refuse_login(cluster.login(request.headers())) {
+        Some(refusal) => Decision::Answer(refusal),
+        None => decide(&cluster, backend, &request),
+    };
+    let refuse = |status: Option<&str>, message: &str| failed_as(status.unwrap_or("FAILED"), message);
+    match decision {
+        Decision::Answer(response) => Ok(response),
+        Decision::Redirect(call) => {
+            let faults = cluster.faults.take(call, Node::Frontend, false);
+            under(&faults, refuse, async { Ok(redirect(backend, &request)) }).await
+        }
+        Decision::Act(call, act) => {
+            let faults = cluster.faults.take(call, Node::Frontend, true);
+            under(&faults, refuse, async { Ok(perform(&cluster, act).await) }).await
+        }
+    }
+}
+
+fn refuse_login(login: Login) -> Option<HttpResponse> {
+    let text = match login {
+        Login::Granted => return None,
+        Login::Missing => "Need auth information.".to_owned(),
+        Login::Denied(user) => format!("Access denied for user '{user}' (using password: YES)"),
+    };
+    Some(envelope("Unauthorized", 401, text))
+}
+
+fn failed_as(status: &str, message: &str) -> HttpResponse {
+    json(&Object::new().with("status", status).with("msg", message))
+}
+
+fn failed(message: &str) -> Decision {
+    Decision::Answer(failed_as("FAILED", message))
+}
+
+fn decide(cluster: &Cluster, backend: SocketAddr, request: &HttpRequest) -> Decision {
+    let pieces = path_pieces(request);
+    let pieces: Vec<&str> = pieces.iter().map(String::as_str).collect();
+    match (request.method(), pieces.as_slice()) {
+        (&Method::PUT, ["api", _, _, "_stream_load"]) => match header(request.headers(), "expect") {
+            Some(_) => Decision::Redirect(Call::Load),
+            None => failed("There is no 100-continue header"),
+        },
+        (&Method::PUT, ["api", _, "_stream_load_2pc"] | ["api", _, _, "_stream_load_2pc"]) => second_phase(request),
+        (&Method::GET, ["api", database, "get_load_state"]) => match query_parameter(request, "label") {
+            Some(label) => Decision::Act(Call::State, Act::State { database: (*database).to_owned(), label }),
+            None => Decision::Answer(envelope("Bad Request", 403, "No label selected")),
+        },
+        (&Method::POST, ["api", database, "_cancel"]) => match query_parameter(request, "label") {
+            Some(label) => Decision::Act(Call::Cancel, Act::Cancel { database: (*database).to_owned(), label }),
+            None => Decision::Answer(envelope("Bad Request", 403, "No label selected")),
+        },
+        (&Method::GET, ["api", "backends"]) => {
+            let own = value!({"ip": backend.ip().to_string(), "http_port": backend.port(), "is_alive": true});
+            Decision::Answer(envelope("success", 0, value!({"backends": [own]})))
+        }
+        (&Method::GET, ["api", database, table, "_schema"]) => Decision::Answer(schema(cluster, database, table)),
+        _ => Decision::Answer(text(StatusCode::NOT_FOUND, "Not Found")),
+    }
+}
+
+fn second_phase(request: &HttpRequest) -> Decision {
+    let has = |name| header(request.headers(), name).is_some_and(|v| !v.is_empty());
+    if !has("txn_id") && !has("label") {
+        return failed("No transaction id or label selected.");
+    }
+    match header(request.headers(), "txn_operation") {
+        None | Some("") => failed("No transaction operation('commit' or 'abort') selected."),
+        Some("abort") => Decision::Redirect(Call::Rollback),
+        Some(_) => Decision::Redirect(Call::Commit),
+    }
+}
+
+/// The same path on the backend, with the credentials in it, as Doris sends it.
+fn redirect(backend: SocketAddr, request: &HttpRequest) -> HttpResponse {
+    let path = request.uri().path_and_query().map_or("/", |p| p.as_str());
+    let userinfo = credentials(request.headers())
+        .map(|(user, password)| format!("{}:{}@", percent_encode(&user), percent_encode(&password)))
+        .unwrap_or_default();
+    let mut response = Response::new(Full::new(Bytes::new()));
+    *response.status_mut() = StatusCode::TEMPORARY_REDIRECT;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/html;charset=utf-8"));
+    if let Ok(location) = format!("http://{userinfo}{backend}{path}").parse() {
+        response.headers_mut().insert(LOCATION, location);
+    }
+    response
+}
+
+async fn perform(cluster: &Cluster, act: Act) -> HttpResponse {
+    match act {
+        Act::State { database, label } => {
+            if !cluster.has_database(&database) {
+                return envelope("Error", 1, format!("unknown database, database={database}"));
+            }
+            let found = cluster.newest(&database, &label).await;
+            envelope("success", 0, found.map_or("UNKNOWN", |t| state_name(t.state)))
+        }
+        Act::Cancel { database, label } => {
+            let found = cluster.newest(&database, &label).await.filter(|t| t.state == State::Prepare);
+            let Some(found) = found else {
+                return envelope("Error", 1, format!("transaction not found: {label}"));
+            };
+            match cluster.abort(found.id, "user cancel").await {
+                Ok(_) => envelope("success", 0, value!({})),
+                Err(StepError::Refused(_)) => envelope("Error", 1, format!("transaction not found: {label}")),
+                Err(StepError::Store(error)) => envelope("Error", 1, error.to_string()),
+            }
+        }
+    }
+}
+
+fn schema(cluster: &Cluster, database: &str, table: &str) -> HttpResponse {
+    let Some(table) = cluster.table(database, table) else {
+        return envelope("Error", 1, format!("Unknown table '{table}'"));
+    };
+    let columns: Vec<_> = table
+        .columns
+        .iter()
+        .map(|column| {
+            let ty = column.ty.to_string();
+            let name = ty.split('(').next().unwrap_or_default();
+            let mut shown = value!({"name": column.name, "type": name, "comment": "", "aggregation_type": ""});
+            if let ColumnType::Decimal { precision, scale } = column.ty {
+                shown["precision"] = precision.to_string().into();
+                shown["scale"] = scale.to_string().into();
+            }
+            shown
+        })
+        .collect();
+    let keys = match table.model {
+        Model::Unique => "UNIQUE_KEYS",
+        Model::Duplicate => "DUP_KEYS",
+    };
+    envelope("success", 0, value!({"status": 200, "tableType": "OLAP", "keysType": keys, "properties": columns}))
+}

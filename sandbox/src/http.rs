@@ -1,0 +1,223 @@
+//! HTTP/1.1 listeners and the few helpers that every node needs.
+
+use std::future::Future;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde::Serialize;
+use serde::ser::SerializeMap;
+use serde_json::Value;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+/// A request as it arrives.
+pub(crate) type HttpRequest = Request<Incoming>;
+/// An answer; all of ours are small.
+pub(crate) type HttpResponse = Response<Full<Bytes>>;
+
+/// The connection is closed without an answer.
+#[derive(Debug, thiserror::Error)]
+#[error("the connection is dropped on purpose")]
+pub(crate) struct HangUp;
+
+/// How long open connections may go on after a stop.
+const STOP_GRACE: Duration = Duration::from_secs(2);
+/// Largest header block, as the frontends of both engines take it or more.
+const HEADERS_MAX_BYTES: usize = 1 << 20;
+/// Most header lines of one request.
+const HEADERS_MAX: usize = 200;
+/// How long a connection may take to send its headers, or stay idle.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// Binds a loopback port; 0 picks a free one.
+pub(crate) async fn bind(port: u16) -> io::Result<(TcpListener, SocketAddr)> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
+    let address = listener.local_addr()?;
+    Ok((listener, address))
+}
+
+/// Serves until `stop` changes. Each request runs in a task of its own, so that an effect that has begun comes to its
+/// end when the client goes away, as it does in an engine.
+pub(crate) async fn serve<F, A>(listener: TcpListener, mut stop: watch::Receiver<bool>, answer: F)
+where
+    F: Fn(HttpRequest) -> A + Send + Sync + 'static,
+    A: Future<Output = Result<HttpResponse, HangUp>> + Send + 'static,
+{
+    let answer = Arc::new(answer);
+    let mut connections = JoinSet::new();
+    loop {
+        let stream = tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    continue;
+                }
+            },
+            Some(_) = connections.join_next(), if !connections.is_empty() => continue,
+            _ = stop.changed() => break,
+        };
+        let _ = stream.set_nodelay(true);
+        let (answer, mut stop) = (Arc::clone(&answer), stop.clone());
+        connections.spawn(async move {
+            let service = service_fn(move |request| {
+                let running = tokio::spawn(answer(request));
+                async move { running.await.unwrap_or(Err(HangUp)) }
+            });
+            let mut server = http1::Builder::new();
+            server.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
+            server.max_buf_size(HEADERS_MAX_BYTES).max_headers(HEADERS_MAX);
+            let connection = server.serve_connection(TokioIo::new(stream), service);
+            tokio::pin!(connection);
+            tokio::select! {
+                _ = connection.as_mut() => return,
+                _ = stop.changed() => connection.as_mut().graceful_shutdown(),
+            }
+            let _ = tokio::time::timeout(STOP_GRACE, connection).await;
+        });
+    }
+    drop(listener);
+    while connections.join_next().await.is_some() {}
+}
+
+/// An answer with a content type.
+pub(crate) fn response(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> HttpResponse {
+    let mut response = Response::new(Full::new(body.into()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}
+
+/// Plain text.
+pub(crate) fn text(status: StatusCode, body: impl Into<Bytes>) -> HttpResponse {
+    response(status, "text/plain; charset=utf-8", body)
+}
+
+/// JSON on one line, HTTP 200.
+pub(crate) fn json(body: &impl Serialize) -> HttpResponse {
+    response(StatusCode::OK, "application/json", serde_json::to_vec(body).unwrap_or_default())
+}
+
+/// JSON indented by `indent` spaces with a line break behind it, HTTP 200.
+pub(crate) fn pretty_json(body: &Object, indent: usize) -> HttpResponse {
+    let indent = " ".repeat(indent);
+    let mut bytes = Vec::new();
+    let formatter = serde_json::ser::PrettyFormatter::with_indent(indent.as_bytes());
+    let mut serializer = serde_json::Serializer::with_formatter(&mut bytes, formatter);
+    // Writing to memory, of strings and numbers only.
+    let _ = body.serialize(&mut serializer);
+    bytes.push(b'\n');
+    response(StatusCode::OK, "application/json; charset=UTF-8", bytes)
+}
+
+/// A JSON object that keeps the order of its fields.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Object(Vec<(&'static str, Value)>);
+
+impl Object {
+    pub(crate) fn new() -> Self {
+        Self::default()
+    }
+
+    pub(crate) fn with(mut self, key: &'static str, value: impl Into<Value>) -> Self {
+        self.0.push((key, value.into()));
+        self
+    }
+}
+
+impl Serialize for Object {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        for (key, value) in &self.0 {
+            map.serialize_entry(key, value)?;
+        }
+        map.end()
+    }
+}
+
+/// A header's text; `None` if it is absent or no text.
+pub(crate) fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name).and_then(|v| v.to_str().ok()).map(str::trim)
+}
+
+/// `Content-Length`, if it was sent.
+pub(crate) fn content_length(headers: &HeaderMap) -> Option<u64> {
+    header(headers, "content-length")?.parse().ok()
+}
+
+/// True for `Transfer-Encoding: chunked`.
+pub(crate) fn is_chunked(headers: &HeaderMap) -> bool {
+    header(headers, "transfer-encoding").is_some_and(|v| v.to_ascii_lowercase().contains("chunked"))
+}
+
+/// One parameter of the query, percent-decoded.
+pub(crate) fn query_parameter(request: &HttpRequest, name: &str) -> Option<String> {
+    let pair = request.uri().query()?.split('&').find_map(|pair| pair.split_once('=').filter(|(key, _)| *key == name));
+    pair.map(|(_, value)| percent_decode(value))
+}
+
+fn percent_decode(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, tail)) = rest.split_first() {
+        let escaped = (*first == b'%').then(|| tail.get(..2)).flatten();
+        let decoded =
+            escaped.and_then(|hex| std::str::from_utf8(hex).ok()).and_then(|h| u8::from_str_radix(h, 16).ok());
+        match decoded {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = &tail[2..];
+            }
+            None => {
+                bytes.push(if *first == b'+' { b' ' } else { *first });
+                rest = tail;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// Percent-encodes everything but RFC 3986's unreserved characters.
+pub(crate) fn percent_encode(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
+}
+
+/// The whole body, if it isn't larger than `max` bytes and arrives.
+pub(crate) async fn read_small(body: Incoming, max: usize) -> Option<Bytes> {
+    Limited::new(body, max).collect().await.ok().map(http_body_util::Collected::to_bytes)
+}
+
+/// Path pieces, percent-decoded, without the empty ones.
+pub(crate) fn path_pieces(request: &HttpRequest) -> Vec<String> {
+    request.uri().path().split('/').filter(|p| !p.is_empty()).map(percent_decode).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percent_coding() {
+        assert_eq!(percent_encode("p@ss:w/ö~"), "p%40ss%3Aw%2F%C3%B6~");
+        assert_eq!(percent_decode("p%40ss%3Aw%2F%C3%B6~+%zz%"), "p@ss:w/ö~ %zz%");
+    }
+}

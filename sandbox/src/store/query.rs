@@ -1,0 +1,82 @@
+//! Read-only SQL over all databases: each file is attached under its database's name.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, OpenFlags};
+use serde::{Deserialize, Serialize};
+
+use super::StoreError;
+use super::sql_text::quote;
+use super::writer::register_collation;
+
+/// Rows that a query may return.
+const ROWS_MAX: usize = 1_000_000;
+/// How long a query may run.
+const TIME_MAX: Duration = Duration::from_secs(60);
+
+/// What a query found. Numbers are texts, as the engines' text protocol gives them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QueryResult {
+    /// Column names.
+    pub columns: Vec<String>,
+    /// Rows; `None` is NULL.
+    pub rows: Vec<Vec<Option<String>>>,
+}
+
+/// Runs one SELECT over the databases, given as name and file.
+///
+/// # Errors
+/// When SQLite refuses it, it isn't a query, returns too many rows, or takes too long.
+pub(crate) async fn query(databases: Vec<(String, PathBuf)>, sql: String) -> Result<QueryResult, StoreError> {
+    let connection = attach(&databases)?;
+    let interrupt = connection.get_interrupt_handle();
+    let mut work = tokio::task::spawn_blocking(move || run(&connection, &sql));
+    let joined = tokio::select! {
+        joined = &mut work => joined,
+        () = tokio::time::sleep(TIME_MAX) => {
+            interrupt.interrupt();
+            work.await
+        }
+    };
+    joined.unwrap_or_else(|e| Err(StoreError(format!("the query died: {e}"))))
+}
+
+fn attach(databases: &[(String, PathBuf)]) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_MEMORY;
+    let connection = Connection::open_with_flags(":memory:", flags)?;
+    register_collation(&connection)?;
+    for (name, path) in databases {
+        let path = path.to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+        connection.execute(&format!("ATTACH ?1 AS {}", quote(name)), [format!("file:{path}?mode=ro")])?;
+    }
+    Ok(connection)
+}
+
+fn run(connection: &Connection, sql: &str) -> Result<QueryResult, StoreError> {
+    let mut statement = connection.prepare(sql)?;
+    if !statement.readonly() || statement.column_count() == 0 {
+        return Err(StoreError("only SELECT is allowed here".to_owned()));
+    }
+    let columns: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
+    let mut found = statement.query([])?;
+    let mut rows = Vec::new();
+    while let Some(row) = found.next()? {
+        if rows.len() == ROWS_MAX {
+            return Err(StoreError(format!("the query returns more than {ROWS_MAX} rows; add a LIMIT")));
+        }
+        let cells = (0..columns.len()).map(|i| Ok(text(row.get_ref(i)?))).collect::<Result<_, rusqlite::Error>>()?;
+        rows.push(cells);
+    }
+    Ok(QueryResult { columns, rows })
+}
+
+fn text(value: ValueRef<'_>) -> Option<String> {
+    match value {
+        ValueRef::Null => None,
+        ValueRef::Integer(n) => Some(n.to_string()),
+        ValueRef::Real(n) => Some(n.to_string()),
+        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
+    }
+}

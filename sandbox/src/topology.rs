@@ -1,0 +1,270 @@
+//! The nodes of a sandbox: a frontend, a backend and the admin port, each on a loopback port of its own.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::admin::{self, TransactionView};
+use crate::auth::Account;
+use crate::cluster::Cluster;
+use crate::ddl::{self, DdlError};
+use crate::faults::{Fault, FaultCount};
+use crate::http::{bind, serve};
+use crate::settings::Settings;
+use crate::store::StoreError;
+use crate::table::EngineKind;
+use crate::{doris, starrocks};
+
+/// How often the clock is read to see whether a sweep is due.
+const TICK: Duration = Duration::from_millis(200);
+
+/// Why a sandbox doesn't start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The DDL can't be read.
+    #[error(transparent)]
+    Ddl(#[from] DdlError),
+    /// A port or the directory can't be had.
+    #[error("cannot {what}: {source}")]
+    Io {
+        /// What was tried.
+        what: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The directory's content can't be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Sets a sandbox up.
+#[derive(Debug)]
+pub struct Builder {
+    kind: EngineKind,
+    ddl: String,
+    dir: Option<PathBuf>,
+    user: String,
+    password: String,
+    frontend_port: u16,
+    backend_port: u16,
+    admin_port: u16,
+    settings: Settings,
+}
+
+impl Builder {
+    pub(crate) fn new(kind: EngineKind) -> Self {
+        Self {
+            kind,
+            ddl: String::new(),
+            dir: None,
+            user: "root".to_owned(),
+            password: String::new(),
+            frontend_port: 0,
+            backend_port: 0,
+            admin_port: 0,
+            settings: Settings::of(kind),
+        }
+    }
+
+    /// The tables, as `CREATE TABLE` statements of the engine; may be called several times.
+    #[must_use]
+    pub fn ddl(mut self, ddl: &str) -> Self {
+        self.ddl.push_str(ddl);
+        self.ddl.push_str("\n;\n");
+        self
+    }
+
+    /// Where rows and transactions are kept; without it a directory that goes with the sandbox.
+    #[must_use]
+    pub fn dir(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.dir = Some(dir.into());
+        self
+    }
+
+    /// The one account; `root` without a password unless set.
+    #[must_use]
+    pub fn account(mut self, user: &str, password: &str) -> Self {
+        user.clone_into(&mut self.user);
+        password.clone_into(&mut self.password);
+        self
+    }
+
+    /// Ports of frontend, backend and admin; 0, the default, picks a free one.
+    #[must_use]
+    pub fn ports(mut self, frontend: u16, backend: u16, admin: u16) -> Self {
+        (self.frontend_port, self.backend_port, self.admin_port) = (frontend, backend, admin);
+        self
+    }
+
+    /// Changes timeouts, limits and retention.
+    #[must_use]
+    pub fn settings(mut self, change: impl FnOnce(&mut Settings)) -> Self {
+        change(&mut self.settings);
+        self
+    }
+
+    /// Opens the store, binds the ports and serves.
+    ///
+    /// # Errors
+    /// When the DDL can't be read, a port is taken, or the directory can't be used.
+    pub async fn start(self) -> Result<Sandbox, StartError> {
+        let schema = ddl::read(self.kind, &self.ddl)?;
+        let io = |what: &str| {
+            let what = what.to_owned();
+            move |source| StartError::Io { what, source }
+        };
+        let (dir, temporary) = match self.dir {
+            Some(dir) => (dir, None),
+            None => {
+                let temporary = TempDir::with_prefix("loadlock-sandbox-").map_err(io("make a temporary directory"))?;
+                (temporary.path().to_owned(), Some(temporary))
+            }
+        };
+        std::fs::create_dir_all(&dir).map_err(io(&format!("make the directory {}", dir.display())))?;
+        let (frontend_listener, frontend) =
+            bind(self.frontend_port).await.map_err(io(&format!("listen on port {}", self.frontend_port)))?;
+        let (backend_listener, backend) =
+            bind(self.backend_port).await.map_err(io(&format!("listen on port {}", self.backend_port)))?;
+        let (admin_listener, admin) =
+            bind(self.admin_port).await.map_err(io(&format!("listen on port {}", self.admin_port)))?;
+        let account = Account { user: self.user, password: self.password };
+        let cluster = Cluster::open(self.settings, account, schema, &dir)?;
+
+        let (stop, stopped) = watch::channel(false);
+        let mut tasks = Vec::new();
+        let (c, kind) = (Arc::clone(&cluster), self.kind);
+        tasks.push(tokio::spawn(serve(frontend_listener, stopped.clone(), move |request| {
+            let cluster = Arc::clone(&c);
+            async move {
+                match kind {
+                    EngineKind::StarRocks => starrocks::frontend::answer(cluster, backend, request).await,
+                    EngineKind::Doris => doris::frontend::answer(cluster, backend, request).await,
+                }
+            }
+        })));
+        let c = Arc::clone(&cluster);
+        tasks.push(tokio::spawn(serve(backend_listener, stopped.clone(), move |request| {
+            let cluster = Arc::clone(&c);
+            async move {
+                match kind {
+                    EngineKind::StarRocks => starrocks::backend::answer(cluster, backend, request).await,
+                    EngineKind::Doris => doris::backend::answer(cluster, backend, request).await,
+                }
+            }
+        })));
+        let c = Arc::clone(&cluster);
+        tasks.push(tokio::spawn(serve(admin_listener, stopped.clone(), move |request| {
+            admin::answer(Arc::clone(&c), request)
+        })));
+        tasks.push(tokio::spawn(housekeeping(Arc::clone(&cluster), stopped)));
+        Ok(Sandbox { kind, frontend, backend, admin, cluster, stop, tasks, _temporary: temporary })
+    }
+}
+
+/// Sweeps and cleans by the sandbox's clock.
+async fn housekeeping(cluster: Arc<Cluster>, mut stopped: watch::Receiver<bool>) {
+    let millis = crate::clock::millis;
+    let (sweep_ms, clean_ms) = (millis(cluster.settings.sweep_interval), millis(cluster.settings.label_clean_interval));
+    let (mut swept, mut cleaned) = (cluster.clock.now_ms(), cluster.clock.now_ms());
+    while tokio::time::timeout(TICK, stopped.changed()).await.is_err() {
+        let now = cluster.clock.now_ms();
+        if now - swept >= sweep_ms {
+            cluster.sweep().await;
+            swept = now;
+        }
+        if now - cleaned >= clean_ms {
+            cluster.clean_labels();
+            cleaned = now;
+        }
+    }
+}
+
+/// A running sandbox. Dropping it stops it as well, without waiting for calls under way.
+#[derive(Debug)]
+pub struct Sandbox {
+    /// Which engine it stands in for.
+    pub kind: EngineKind,
+    /// The frontend's address.
+    pub frontend: SocketAddr,
+    /// The backend's address, where redirects lead.
+    pub backend: SocketAddr,
+    /// The admin port's address.
+    pub admin: SocketAddr,
+    cluster: Arc<Cluster>,
+    stop: watch::Sender<bool>,
+    tasks: Vec<JoinHandle<()>>,
+    _temporary: Option<TempDir>,
+}
+
+impl Sandbox {
+    /// Sets up a sandbox for an engine.
+    #[must_use]
+    pub fn builder(kind: EngineKind) -> Builder {
+        Builder::new(kind)
+    }
+
+    /// Runs a SELECT; `db.table` and, where it is clear, `table` name a table. Values are texts, `None` is NULL.
+    ///
+    /// # Errors
+    /// When SQLite refuses it.
+    pub async fn sql(&self, sql: &str) -> Result<Vec<Vec<Option<String>>>, StoreError> {
+        Ok(admin::select(&self.cluster, sql).await?.rows)
+    }
+
+    /// The transactions that are remembered, oldest first.
+    #[must_use]
+    pub fn transactions(&self) -> Vec<TransactionView> {
+        self.cluster.transactions().into_iter().map(Into::into).collect()
+    }
+
+    /// Adds faults to the plan.
+    pub fn inject(&self, faults: impl IntoIterator<Item = Fault>) {
+        self.cluster.faults.add(faults.into_iter().collect());
+    }
+
+    /// Takes all faults out of the plan.
+    pub fn clear_faults(&self) {
+        self.cluster.faults.clear();
+    }
+
+    /// The plan and how often each fault was met.
+    #[must_use]
+    pub fn faults(&self) -> Vec<FaultCount> {
+        self.cluster.faults.counts()
+    }
+
+    /// Moves the clock forward, aborts what has expired and forgets what is past its retention.
+    pub async fn advance(&self, by: Duration) {
+        admin::advance(&self.cluster, by).await;
+    }
+
+    /// A frontend's restart: transactions in PREPARE and the memory of backends are lost.
+    pub fn restart_frontend(&self) {
+        self.cluster.restart_frontend();
+    }
+
+    /// A backend's restart: loads under way break, contexts are lost; what is prepared stays.
+    pub fn restart_backend(&self) {
+        self.cluster.restart_backend();
+    }
+
+    /// Ends calls under way, or breaks them after a grace period, and closes the store.
+    pub async fn stop(mut self) {
+        // Nobody listens any more if all tasks have ended.
+        let _ = self.stop.send(true);
+        for task in self.tasks.drain(..) {
+            if let Err(error) = task.await {
+                tracing::error!(%error, "a node of the sandbox died");
+            }
+        }
+        let cluster = Arc::clone(&self.cluster);
+        if let Err(error) = tokio::task::spawn_blocking(move || cluster.close()).await {
+            tracing::error!(%error, "the store could not be closed");
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! The sandbox over raw HTTP, as a client of the engines sees it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests fail as tests do")]
+
+mod doris;
+mod starrocks;
+mod support;
+mod types;
+mod wire;

@@ -1,0 +1,211 @@
+//! From the bytes of a value to a validated document, for all routes that take the value in the same form.
+
+use serde_json::Value;
+use serde_json_path::JsonPath;
+
+use super::decrypt::Decryptor;
+use super::path::singular;
+use super::project::{Span, project};
+use super::query::{query, tree};
+use super::reject::{Failure, Stage};
+use super::scan::{Fault, Scanner};
+use super::trie::{Place, Trie};
+use super::unwrap::base64;
+use crate::config::{Cipher, Encoding, ValueForm};
+
+/// Longest plain text, bytes: rows made of it stay below the 100 MB that StarRocks takes as one JSON body.
+pub(super) const MAX_TEXT: usize = 64 << 20;
+
+/// UTF-8's byte order mark. RFC 8259 forbids to send it and allows to ignore it: it is ignored.
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+
+/// How values of one form become documents, and what is wanted of them.
+pub(super) struct Reader {
+    form: ValueForm,
+    decryptor: Option<Decryptor>,
+    trie: Trie,
+    queries: Vec<JsonPath>,
+}
+
+/// Where a path's value will be found in a document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// At this place of the text.
+    Place(Place),
+    /// By this query of the tree.
+    Query(usize),
+}
+
+/// A validated document with its wanted places.
+pub(super) struct Document<'a> {
+    text: &'a [u8],
+    spans: &'a [Span],
+    /// Where the text begins behind a byte order mark.
+    start: usize,
+    queries: &'a [JsonPath],
+    /// Built if there is a query; `None` then means that a string of the document is no text (half a surrogate pair).
+    tree: Option<Value>,
+    /// White space stands between tokens.
+    pub(super) spaced: bool,
+    /// Escaped surrogates occur, paired or not.
+    pub(super) surrogates: bool,
+}
+
+/// Memory that is used again for each record.
+#[derive(Default)]
+pub(super) struct Scratch {
+    plain: Vec<u8>,
+    spans: Vec<Span>,
+}
+
+impl Reader {
+    /// A reader for values of this form; `None` if the key's length is none of AES.
+    pub(super) fn new(form: &ValueForm) -> Option<Self> {
+        let decryptor = match &form.decrypt {
+            Some(decrypt) => Some(Decryptor::new(decrypt)?),
+            None => None,
+        };
+        Some(Self { form: form.clone(), decryptor, trie: Trie::new(), queries: Vec::new() })
+    }
+
+    /// True if values of `form` are read by this reader.
+    pub(super) fn reads(&self, form: &ValueForm) -> bool {
+        self.form.encoding == form.encoding
+            && match (&self.form.decrypt, &form.decrypt) {
+                (Some(ours), Some(theirs)) => ours.cipher == theirs.cipher && ours.key.expose() == theirs.key.expose(),
+                (None, None) => true,
+                (Some(_), None) | (None, Some(_)) => false,
+            }
+    }
+
+    /// Makes every document carry the value of a path.
+    ///
+    /// # Errors
+    /// When the path is not JSONPath (RFC 9535).
+    pub(super) fn want(&mut self, path: &str) -> Result<Wanted, String> {
+        let query = JsonPath::parse(path).map_err(|error| error.to_string())?;
+        Ok(match singular(path) {
+            Some(steps) => Wanted::Place(self.trie.insert(&steps)),
+            None => {
+                self.queries.push(query);
+                Wanted::Query(self.queries.len() - 1)
+            }
+        })
+    }
+
+    /// Reads a value: unwrap, decrypt, parse.
+    pub(super) fn read<'a>(
+        &'a self,
+        value: Option<&'a [u8]>,
+        scratch: &'a mut Scratch,
+    ) -> Result<Document<'a>, Failure> {
+        let Scratch { plain, spans } = scratch;
+        let value = value.ok_or_else(|| Failure::new(Stage::Parse, "the record has no value (a tombstone)"))?;
+        let text = self.plain(value, plain)?;
+        self.parse(text, spans)
+    }
+
+    fn plain<'a>(&self, value: &'a [u8], plain: &'a mut Vec<u8>) -> Result<&'a [u8], Failure> {
+        if value.is_empty() {
+            return Err(Failure::new(Stage::Unwrap, "the value is empty"));
+        }
+        plain.clear();
+        match (self.form.encoding, &self.decryptor) {
+            (Encoding::Raw, None) => return Ok(value),
+            (Encoding::Raw, Some(_)) => plain.extend_from_slice(value),
+            (Encoding::Base64, _) => base64(value, plain).map_err(|reason| Failure::new(Stage::Unwrap, reason))?,
+        }
+        match &self.decryptor {
+            None => Ok(plain),
+            Some(decryptor) => match decryptor.decrypt(plain) {
+                Ok(range) => Ok(&plain[range]),
+                Err(reason) => Err(Failure::new(Stage::Decrypt, reason)),
+            },
+        }
+    }
+
+    fn parse<'a>(&'a self, text: &'a [u8], spans: &'a mut Vec<Span>) -> Result<Document<'a>, Failure> {
+        let failed = |reason| Err(Failure::new(Stage::Parse, reason));
+        let len = text.len();
+        if text.is_empty() {
+            return failed("the plain text is empty".into());
+        }
+        if len > MAX_TEXT {
+            return failed(format!("the plain text has {len} bytes, the limit is {MAX_TEXT}"));
+        }
+        if let Err(error) = std::str::from_utf8(text) {
+            return failed(format!("not UTF-8 at byte {} of {len}{}", error.valid_up_to(), self.hint()));
+        }
+        let start = if text.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
+        let mut scanner = Scanner::new(text, start);
+        if let Err(fault) = project(&mut scanner, &self.trie, spans) {
+            return failed(self.not_json(fault, scanner.pos(), len));
+        }
+        let root = spans.first().and_then(|root| root.of(text)).unwrap_or_default();
+        if root.first() != Some(&b'{') {
+            return failed(format!("the document is {}, not an object", kind_of(root)));
+        }
+        let tree = if self.queries.is_empty() { None } else { tree(text, start) };
+        let Scanner { spaced, surrogates, .. } = scanner;
+        Ok(Document { text, spans, start, queries: &self.queries, tree, spaced, surrogates })
+    }
+
+    fn not_json(&self, fault: Fault, at: usize, len: usize) -> String {
+        if at == len {
+            return format!("not JSON: the text ends too early, after {len} bytes");
+        }
+        let hint = if at == 0 { self.hint() } else { "" };
+        format!("not JSON at byte {at} of {len}: {fault}{hint}")
+    }
+
+    /// Without an authentication tag a wrong key passes the check of the padding once in 256 times.
+    fn hint(&self) -> &'static str {
+        match self.form.decrypt.as_ref().map(|decrypt| decrypt.cipher) {
+            Some(Cipher::AesEcb | Cipher::AesCbc) => " (a wrong key can look like this)",
+            Some(Cipher::AesGcm) | None => "",
+        }
+    }
+}
+
+impl Document<'_> {
+    /// JSON text at a place; `None` if the document has no such place.
+    #[inline]
+    pub(super) fn at(&self, place: Place) -> Option<&[u8]> {
+        self.spans.get(place as usize).and_then(|span| span.of(self.text))
+    }
+
+    /// Matches of a query as the JSON text of an array, with white space where the document has some, and their number.
+    ///
+    /// # Errors
+    /// When the document can't be looked at as a tree, or the matches (which may overlap) are longer than a document.
+    pub(super) fn matches(&self, number: usize) -> Result<(Vec<u8>, usize), String> {
+        let (Some(tree), Some(path)) = (&self.tree, self.queries.get(number)) else {
+            return Err("the document has an escaped half of a surrogate pair, which is no text".into());
+        };
+        let spans = query(path, tree, self.text, self.start).map_err(|fault| fault.to_string())?;
+        let mut json = vec![b'['];
+        for (index, span) in spans.iter().enumerate() {
+            if index > 0 {
+                json.push(b',');
+            }
+            json.extend_from_slice(span.of(self.text).unwrap_or_default());
+            if json.len() > MAX_TEXT {
+                return Err(format!("the matches have more than {MAX_TEXT} bytes"));
+            }
+        }
+        json.push(b']');
+        Ok((json, spans.len()))
+    }
+}
+
+/// Says of valid JSON text what it is.
+fn kind_of(json: &[u8]) -> &'static str {
+    match json.first() {
+        Some(b'{') => "an object",
+        Some(b'[') => "an array",
+        Some(b'"') => "a string",
+        Some(b't' | b'f') => "a boolean",
+        Some(b'n') => "null",
+        _ => "a number",
+    }
+}

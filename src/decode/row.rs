@@ -1,0 +1,221 @@
+//! Rows as JSON text: columns in order, names written once at the start, values copied from the document.
+
+use super::document::{Document, Reader, Wanted};
+use super::reject::{Failure, Stage};
+use super::scan::Scanner;
+use super::text::{compact, lone_surrogate, quote, quote_json};
+use super::{CompileError, Framing};
+use crate::config::{Column, ColumnKind, ColumnSource, Route};
+use crate::record::Record;
+
+/// Longest row, bytes: below the 100 MB that StarRocks takes as one JSON body. A longer one would fail for ever.
+pub(super) const MAX_ROW: usize = 64 << 20;
+
+/// How records become rows of one table.
+pub(super) struct RowPlan {
+    cells: Vec<Cell>,
+    /// Text behind the last value.
+    end: &'static [u8],
+    /// True if a column comes from the record's value.
+    pub(super) reads_value: bool,
+}
+
+struct Cell {
+    /// Text before the value: punctuation and the column's name.
+    start: Vec<u8>,
+    content: Content,
+    kind: ColumnKind,
+    /// What stands in for a missing path, ready to be copied; `None` if the route gives no default.
+    default: Option<Vec<u8>>,
+    /// Whose value it is, for reasons: `column "a", path $.b`.
+    label: String,
+}
+
+enum Content {
+    Path(Wanted),
+    /// JSON text, ready to be copied.
+    Constant(Vec<u8>),
+    Topic,
+    Partition,
+    Offset,
+    Timestamp,
+    Key,
+    Header(String),
+}
+
+impl RowPlan {
+    /// Plans the rows of a route and tells the reader which paths it wants.
+    pub(super) fn new(route: &Route, framing: Framing, reader: &mut Reader) -> Result<Self, CompileError> {
+        if route.columns.is_empty() {
+            return Err(CompileError { table: route.table.clone(), reason: "there are no columns".into() });
+        }
+        let (open, end): (&[u8], &[u8]) = match framing {
+            Framing::Array => (b",{", b"}"),
+            Framing::Lines => (b"{", b"}\n"),
+        };
+        let mut cells = Vec::with_capacity(route.columns.len());
+        for column in &route.columns {
+            let mut start = if cells.is_empty() { open.to_vec() } else { b",".to_vec() };
+            quote(&column.name, &mut start);
+            start.push(b':');
+            let cell = Cell::new(column, start, reader);
+            cells.push(cell.map_err(|reason| CompileError { table: route.table.clone(), reason })?);
+        }
+        let reads_value = cells.iter().any(|cell| matches!(cell.content, Content::Path(_)));
+        Ok(Self { cells, end, reads_value })
+    }
+
+    /// Appends the row of a record. On failure `out` is as it was before.
+    pub(super) fn encode(
+        &self,
+        record: &Record<'_>,
+        topic: &str,
+        document: Option<&Document<'_>>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Failure> {
+        let start = out.len();
+        self.append(record, topic, document, out).map_err(|reason| {
+            out.truncate(start);
+            Failure::new(Stage::Map, reason)
+        })
+    }
+
+    fn append(
+        &self,
+        record: &Record<'_>,
+        topic: &str,
+        document: Option<&Document<'_>>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), String> {
+        let limit = out.len() + MAX_ROW;
+        for cell in &self.cells {
+            out.extend_from_slice(&cell.start);
+            match &cell.content {
+                Content::Path(wanted) => cell.path(*wanted, document, out)?,
+                Content::Constant(json) => out.extend_from_slice(json),
+                Content::Topic => quote(topic, out),
+                Content::Partition => cell.number(Some(record.partition.into()), out),
+                Content::Offset => cell.number(Some(record.offset), out),
+                Content::Timestamp => cell.number(record.timestamp_ms, out),
+                Content::Key => cell.bytes(record.key, out)?,
+                Content::Header(name) => cell.bytes(record.headers.last(name), out)?,
+            }
+            if out.len() > limit {
+                return Err(format!("{}: with this value the row is longer than {MAX_ROW} bytes", cell.label));
+            }
+        }
+        out.extend_from_slice(self.end);
+        Ok(())
+    }
+}
+
+impl Cell {
+    fn new(column: &Column, start: Vec<u8>, reader: &mut Reader) -> Result<Self, String> {
+        let Column { name, from, default, kind } = column;
+        let mut label = format!("column {name:?}");
+        let content = match from {
+            ColumnSource::Path(path) => {
+                label = format!("{label}, path {path}");
+                Content::Path(reader.want(path).map_err(|error| format!("{label}: {error}"))?)
+            }
+            ColumnSource::Constant(json) => {
+                Content::Constant(fixed(json, *kind).map_err(|error| format!("{label}, constant: {error}"))?)
+            }
+            ColumnSource::Topic => Content::Topic,
+            ColumnSource::Partition => Content::Partition,
+            ColumnSource::Offset => Content::Offset,
+            ColumnSource::Timestamp => Content::Timestamp,
+            ColumnSource::Key => {
+                label.push_str(", the record's key");
+                Content::Key
+            }
+            ColumnSource::Header(header) => {
+                label = format!("{label}, header {header:?}");
+                Content::Header(header.clone())
+            }
+        };
+        let default = match default {
+            Some(json) => Some(fixed(json, *kind).map_err(|error| format!("{label}, default: {error}"))?),
+            None => None,
+        };
+        Ok(Self { start, content, kind: *kind, default, label })
+    }
+
+    #[inline]
+    fn path(&self, wanted: Wanted, document: Option<&Document<'_>>, out: &mut Vec<u8>) -> Result<(), String> {
+        let Some(document) = document else {
+            return Err(format!("{}: the value was not read", self.label));
+        };
+        match wanted {
+            Wanted::Place(place) => match document.at(place) {
+                Some(json) => {
+                    if document.surrogates && lone_surrogate(json).is_some() {
+                        return Err(format!("{}: an escaped half of a surrogate pair, which is no text", self.label));
+                    }
+                    value(json, self.kind, document.spaced, out);
+                }
+                None => out.extend_from_slice(self.default.as_deref().unwrap_or(b"null")),
+            },
+            Wanted::Query(query) => {
+                let (json, count) = document.matches(query).map_err(|reason| format!("{}: {reason}", self.label))?;
+                match &self.default {
+                    Some(default) if count == 0 => out.extend_from_slice(default),
+                    Some(_) | None => value(&json, self.kind, document.spaced, out),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn number(&self, number: Option<i64>, out: &mut Vec<u8>) {
+        match number {
+            Some(number) => value(number.to_string().as_bytes(), self.kind, false, out),
+            None => out.extend_from_slice(b"null"),
+        }
+    }
+
+    fn bytes(&self, bytes: Option<&[u8]>, out: &mut Vec<u8>) -> Result<(), String> {
+        let Some(bytes) = bytes else {
+            out.extend_from_slice(b"null");
+            return Ok(());
+        };
+        match std::str::from_utf8(bytes) {
+            Ok(text) => quote(text, out),
+            Err(error) => {
+                let (at, len) = (error.valid_up_to(), bytes.len());
+                return Err(format!("{}: not UTF-8 at byte {at} of {len}", self.label));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Appends valid JSON text as a column's value. `spaced`: white space may stand between its tokens.
+#[inline]
+fn value(json: &[u8], kind: ColumnKind, spaced: bool, out: &mut Vec<u8>) {
+    match (kind, json.first()) {
+        (ColumnKind::AsIs, Some(b'{' | b'[')) if spaced => compact(json, out),
+        (ColumnKind::Text, Some(b'{' | b'[')) => quote_json(json, out),
+        (ColumnKind::Text, Some(b'-' | b'0'..=b'9' | b't' | b'f')) => {
+            out.push(b'"');
+            out.extend_from_slice(json);
+            out.push(b'"');
+        }
+        (ColumnKind::AsIs | ColumnKind::Text, _) => out.extend_from_slice(json),
+    }
+}
+
+/// Turns JSON text of the configuration into a column's value.
+fn fixed(json: &str, kind: ColumnKind) -> Result<Vec<u8>, String> {
+    let json = json.trim_matches([' ', '\t', '\r', '\n']);
+    let mut scanner = Scanner::new(json.as_bytes(), 0);
+    if let Err(fault) = scanner.skip().and_then(|()| scanner.end()) {
+        return Err(format!("not JSON at byte {} of {}: {fault}", scanner.pos(), json.len()));
+    }
+    if lone_surrogate(json.as_bytes()).is_some() {
+        return Err("an escaped half of a surrogate pair, which is no text".into());
+    }
+    let mut out = Vec::new();
+    value(json.as_bytes(), kind, true, &mut out);
+    Ok(out)
+}

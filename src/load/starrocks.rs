@@ -1,0 +1,259 @@
+//! The dialect of StarRocks: its transaction interface, plain mode (one table, several loads, two phases).
+//!
+//! Shapes and texts are those of StarRocks 2.5 to 4.1 (`TransactionLoadAction`, `TransactionWithoutChannelHandler`,
+//! `transaction_mgr.cpp`). Almost every outcome is HTTP 200, and one status name stands for many causes: the text decides.
+
+use std::collections::BTreeMap;
+
+use http::Method;
+
+use super::engine::{Call, Engine, Fields, Reply, Response, Step, clean, column_list, encode, seconds, sort};
+use super::{Class, Failure, Target, TxnName, TxnState};
+use crate::config::Timeouts;
+use crate::decode::Framing;
+
+/// Largest body of one load. A backend keeps a JSON body in memory as a whole, and its own limit is 100 MB
+/// (`streaming_load_max_batch_size_mb`).
+pub const BODY_LIMIT: u64 = 90 << 20;
+
+/// The operation column of primary-key tables: read from each row by itself as long as `columns` does not name it.
+const OPERATION: &str = "__op";
+
+/// Texts that mean the same at every step. The first that occurs decides.
+const SIGNS: &[(&str, Class)] = &[
+    ("too many versions", Class::Busy),
+    ("mem_limit_exceeded", Class::Busy),
+    ("memory of ", Class::Busy),
+    ("current running txns on db", Class::Busy),
+    ("txn num per be exceeds", Class::Busy),
+    ("exceed http cuncurrent limit", Class::Busy),
+    ("exceed http concurrent limit", Class::Busy),
+    ("resource_busy", Class::Busy),
+    ("too many filtered rows", Class::Refused),
+    ("no rows were imported", Class::Refused),
+    ("access denied", Class::Refused),
+    ("need auth information", Class::Refused),
+    ("no valid basic authorization", Class::Refused),
+    ("unknown table", Class::Refused),
+    ("unknown database", Class::Refused),
+    ("does not exist.", Class::Refused),
+    ("column has no default value", Class::Refused),
+    ("unknown column", Class::Refused),
+    ("only primary key table support", Class::Refused),
+    ("primary key size exceed", Class::Refused),
+    ("parse error", Class::Refused),
+    ("should be array type", Class::Refused),
+    ("exceed the max size", Class::Refused),
+    ("streaming_load_max_mb", Class::Refused),
+    ("unknown data format", Class::Refused),
+    ("unsupported compression", Class::Refused),
+    ("label format error", Class::Refused),
+    ("invalid prepared_timeout", Class::Refused),
+    ("load request not equal last", Class::Refused),
+    ("not implemented", Class::Refused),
+    ("no backend alive", Class::Away),
+    ("service is shutting down", Class::Away),
+    ("quorum", Class::Away),
+    ("coordinate be is down", Class::Away),
+    ("can't find the transaction", Class::Away),
+    ("has no backend", Class::Away),
+    ("has no node", Class::Away),
+    ("current transaction is aborted", Class::Away),
+    ("timeout by txn manager", Class::Away),
+    ("the load is timeout", Class::Away),
+    ("service_unavailable", Class::Away),
+];
+
+/// The StarRocks dialect.
+#[derive(Clone, Debug)]
+pub struct StarRocks {
+    timeouts: Timeouts,
+    body_limit: u64,
+}
+
+impl StarRocks {
+    /// A dialect that gives the engine these time limits.
+    pub fn new(timeouts: Timeouts) -> Self {
+        Self { timeouts, body_limit: BODY_LIMIT }
+    }
+
+    /// The same with another limit for one body, in bytes.
+    #[must_use]
+    pub fn body_limit(self, bytes: u64) -> Self {
+        Self { body_limit: bytes, ..self }
+    }
+}
+
+fn post(step: Step, path: &str, headers: impl IntoIterator<Item = (&'static str, String)>) -> Call {
+    let headers = headers.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    Call { step, method: Method::POST, path: path.to_owned(), headers }
+}
+
+/// The call's own headers, and the warehouse if the route names one: each call of a transaction has to name it.
+fn in_warehouse(mut call: Call, target: &Target) -> Call {
+    if let Some(name) = target.headers.get("warehouse") {
+        call.headers.push(("warehouse".to_owned(), name.clone()));
+    }
+    call
+}
+
+impl Engine for StarRocks {
+    fn name(&self) -> &'static str {
+        "starrocks"
+    }
+
+    fn framing(&self) -> Framing {
+        Framing::Array
+    }
+
+    fn body_limit(&self) -> Option<u64> {
+        Some(self.body_limit)
+    }
+
+    /// A POST: since 3.3.0 a frontend reads the content of every call but `load`, which fails for a PUT.
+    fn begin(&self, target: &Target) -> Option<Call> {
+        let headers = [
+            ("label", target.label.to_string()),
+            ("db", target.table.database.to_string()),
+            ("table", target.table.name.to_string()),
+            ("timeout", seconds(self.timeouts.transaction)),
+        ];
+        Some(in_warehouse(post(Step::Begin, "/api/transaction/begin", headers), target))
+    }
+
+    /// The keys of a row are the names of its columns, so no `jsonpaths` are needed. `columns` is sent all the same:
+    /// without it a column of the table that the route does not fill would get NULL instead of its default.
+    fn load(&self, target: &Target) -> Call {
+        let mut headers = BTreeMap::new();
+        let mut set = |name: &str, value: &str| headers.insert(name.to_owned(), value.to_owned());
+        set("strict_mode", "true");
+        set("max_filter_ratio", "0");
+        set("columns", &column_list(target.columns.iter().filter(|name| *name != OPERATION)));
+        headers.extend(target.headers.clone());
+        let mut set = |name: &str, value: &str| headers.insert(name.to_owned(), value.to_owned());
+        set("label", &target.label.0);
+        set("db", &target.table.database);
+        set("table", &target.table.name);
+        set("format", "json");
+        set("strip_outer_array", "true");
+        set("ignore_json_size", "true");
+        Call {
+            step: Step::Load,
+            method: Method::PUT,
+            path: "/api/transaction/load".into(),
+            headers: headers.into_iter().collect(),
+        }
+    }
+
+    fn prepare(&self, target: &Target) -> Option<Call> {
+        let headers = [
+            ("label", target.label.to_string()),
+            ("db", target.table.database.to_string()),
+            ("prepared_timeout", seconds(self.timeouts.prepared)),
+        ];
+        Some(in_warehouse(post(Step::Prepare, "/api/transaction/prepare", headers), target))
+    }
+
+    /// By label: the nonce in it is the fence. The wait for the rows to be visible ends before our own deadline does.
+    fn commit(&self, txn: &TxnName) -> Result<Call, Failure> {
+        let headers = [
+            ("label", txn.label.to_string()),
+            ("db", txn.table.database.to_string()),
+            ("timeout", seconds(self.timeouts.call.mul_f64(2.0 / 3.0))),
+        ];
+        Ok(post(Step::Commit, "/api/transaction/commit", headers))
+    }
+
+    fn abort(&self, txn: &TxnName) -> Call {
+        let headers = [("label", txn.label.to_string()), ("db", txn.table.database.to_string())];
+        post(Step::Abort, "/api/transaction/rollback", headers)
+    }
+
+    /// Ends a transaction that is still unprepared, whether or not a backend knows of it. Versions differ in the path,
+    /// all of them read the label from the query.
+    fn cancel(&self, txn: &TxnName) -> Option<Call> {
+        let [database, table, label] = [&*txn.table.database, &*txn.table.name, &*txn.label.0].map(encode);
+        Some(post(Step::Cancel, &format!("/api/{database}/{table}/_cancel?label={label}"), []))
+    }
+
+    fn state(&self, txn: &TxnName) -> Call {
+        let [database, label] = [&*txn.table.database, &*txn.label.0].map(encode);
+        Call {
+            step: Step::State,
+            method: Method::GET,
+            path: format!("/api/{database}/get_load_state?label={label}"),
+            headers: Vec::new(),
+        }
+    }
+
+    fn read(&self, step: Step, answer: &Response) -> Reply {
+        let fields = match Fields::read(answer) {
+            Ok(fields) => fields,
+            Err(reply) => return reply,
+        };
+        let Some(verdict) = fields.text(&["Status", "status"]) else {
+            return fields.failed(Class::Unclear, "the answer has no status");
+        };
+        let message = fields.text(&["Message", "msg", "message"]).unwrap_or_default();
+        let said = if message.is_empty() { verdict.to_owned() } else { format!("{verdict}: {message}") };
+        let good = verdict.eq_ignore_ascii_case("ok") || verdict.eq_ignore_ascii_case("success");
+        if good {
+            return match step {
+                Step::State => state(&fields),
+                // The parallel mode says OK to a commit of something that is not prepared.
+                Step::Commit if message.contains("not prepared") => fields.failed(Class::Unclear, &said),
+                Step::Begin | Step::Load | Step::Prepare | Step::Commit | Step::Abort | Step::Cancel => {
+                    Reply::Done { id: fields.id(), counts: fields.counts() }
+                }
+            };
+        }
+        if verdict.eq_ignore_ascii_case("txn_in_processing") {
+            Reply::Again(clean(&said))
+        } else if contains(message, "is not master") {
+            Reply::Elsewhere(clean(&said))
+        } else {
+            fields.failed(class(step, &said), &said)
+        }
+    }
+}
+
+fn contains(text: &str, sign: &str) -> bool {
+    text.to_ascii_lowercase().contains(sign)
+}
+
+fn state(fields: &Fields) -> Reply {
+    match fields.text(&["state"]) {
+        Some("UNKNOWN") => Reply::State(TxnState::Unknown),
+        Some("PREPARE") => Reply::State(TxnState::Loading),
+        Some("PREPARED") => Reply::State(TxnState::Prepared),
+        Some("COMMITTED") => Reply::State(TxnState::Committed),
+        Some("VISIBLE") => Reply::State(TxnState::Visible),
+        Some("ABORTED") => {
+            Reply::State(TxnState::Aborted { reason: fields.text(&["reason"]).map(super::engine::clean) })
+        }
+        Some(other) => fields.failed(Class::Unclear, &format!("unknown state {other:?}")),
+        None => fields.failed(Class::Unclear, "the answer has no state"),
+    }
+}
+
+/// Sorts the text of a failed call.
+fn class(step: Step, said: &str) -> Class {
+    let own: &[(&str, Class)] = match step {
+        // Somebody else's transaction, or an earlier copy of this very request: either way not this load's.
+        Step::Begin => &[("label_already_exists", Class::Unclear), ("has already been used", Class::Unclear)],
+        Step::Load => &[("txn_not_exists", Class::Away)],
+        // The backend forgets a transaction as soon as it is prepared, so this is also what a repeated call is told.
+        Step::Prepare => &[("txn_not_exists", Class::Unclear), ("transaction not found", Class::Away)],
+        Step::Commit => &[
+            ("failed to commit txn when callback", Class::NotCommittable),
+            ("unknown table", Class::NotCommittable),
+            ("can not commit aborted", Class::Refused),
+            ("no transaction found", Class::Unclear),
+            ("write lock timeout", Class::Unclear),
+            ("publish", Class::Unclear),
+        ],
+        Step::Abort | Step::Cancel => &[("can not abort", Class::Refused), ("found", Class::Unclear)],
+        Step::State => &[],
+    };
+    sort(said, own).or_else(|| sort(said, SIGNS)).unwrap_or(Class::Unclear)
+}

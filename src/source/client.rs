@@ -1,0 +1,109 @@
+//! The settings that the loader's Kafka clients need, over those of the user.
+
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+
+use crate::config::Kafka;
+
+/// How often librdkafka reports its counters (milliseconds); `recording` reads the number of OffsetCommits sent.
+const STATISTICS_INTERVAL_MS: u32 = 1000;
+
+/// Pause before librdkafka sends a request once more (milliseconds, its default). Owned: `recording` takes a commit
+/// that was answered in half this time for one that was sent once.
+pub(super) const RETRY_BACKOFF_MS: u32 = 100;
+
+/// Settings of any client: the user's properties, brokers, log level.
+pub fn client_config(kafka: &Kafka) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config.set("client.id", "loadlock");
+    for (name, value) in &kafka.properties {
+        config.set(name, value);
+    }
+    config.set("bootstrap.servers", &kafka.brokers);
+    config.set_log_level(RDKafkaLogLevel::Warning);
+    config
+}
+
+/// Settings of the consumer: [`client_config`], defaults that the user may override, and those that the guarantee
+/// rests on, which he may not.
+pub fn consumer_config(kafka: &Kafka, group: &str) -> ClientConfig {
+    let mut config = client_config(kafka);
+    for (name, value) in DEFAULTS {
+        if config.get(name).is_none() {
+            config.set(*name, *value);
+        }
+    }
+    let newer_protocol = config.get("group.protocol").is_some_and(|protocol| protocol.eq_ignore_ascii_case("consumer"));
+    if !newer_protocol && config.get("partition.assignment.strategy").is_none() {
+        config.set("partition.assignment.strategy", "cooperative-sticky");
+    }
+    for (name, value) in OWNED {
+        config.set(*name, *value);
+    }
+    config.set("statistics.interval.ms", STATISTICS_INTERVAL_MS.to_string());
+    config.set("retry.backoff.ms", RETRY_BACKOFF_MS.to_string());
+    config.set("group.id", group);
+    config
+}
+
+/// Sizes: at most 16 MiB wait in the client, plus one answer of a broker on the way.
+const DEFAULTS: &[(&str, &str)] = &[
+    ("queued.max.messages.kbytes", "16384"),
+    ("fetch.max.bytes", "8388608"),
+    ("fetch.message.max.bytes", "1048576"),
+    // With the default of a second the client sleeps whenever its queue was full for a moment.
+    ("fetch.queue.backoff.ms", "5"),
+    // A new position is fetched only when the broker has answered the fetch before it, and a broker with nothing new
+    // holds its answer this long. So long, too, does the end of a partition stay unknown.
+    ("fetch.wait.max.ms", "100"),
+    ("check.crcs", "true"),
+];
+
+const OWNED: &[(&str, &str)] = &[
+    ("enable.auto.commit", "false"),
+    ("enable.auto.offset.store", "false"),
+    // A position that is not in the log must stop the route, never move by itself.
+    ("auto.offset.reset", "error"),
+    ("isolation.level", "read_committed"),
+    ("enable.partition.eof", "true"),
+];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    fn with(properties: &[(&str, &str)]) -> ClientConfig {
+        let properties: BTreeMap<_, _> = properties.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        consumer_config(&Kafka { brokers: "b:1".into(), properties }, "g")
+    }
+
+    #[test]
+    fn the_guarantee_cannot_be_configured_away() {
+        let config = with(&[
+            ("enable.auto.commit", "true"),
+            ("auto.offset.reset", "earliest"),
+            ("isolation.level", "read_uncommitted"),
+            ("retry.backoff.ms", "1"),
+            ("group.id", "other"),
+        ]);
+        for (name, value) in OWNED {
+            assert_eq!(config.get(name), Some(*value), "{name}");
+        }
+        assert_eq!(config.get("group.id"), Some("g"));
+        assert_eq!(config.get("retry.backoff.ms"), Some("100"));
+    }
+
+    #[test]
+    fn the_users_sizes_and_strategy_win() {
+        let config = with(&[("fetch.max.bytes", "1000000"), ("partition.assignment.strategy", "range")]);
+        assert_eq!(config.get("fetch.max.bytes"), Some("1000000"));
+        assert_eq!(config.get("partition.assignment.strategy"), Some("range"));
+        assert_eq!(with(&[]).get("partition.assignment.strategy"), Some("cooperative-sticky"));
+    }
+
+    #[test]
+    fn the_newer_protocol_takes_no_strategy() {
+        assert_eq!(with(&[("group.protocol", "consumer")]).get("partition.assignment.strategy"), None);
+    }
+}

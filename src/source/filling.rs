@@ -1,0 +1,261 @@
+//! Records are packed into chunks, and the chunks wait here until the pipeline and the memory budget take them.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Semaphore, mpsc};
+
+use super::SourceSpec;
+use crate::domain::{Offset, Partition};
+use crate::record::{Chunk, RecordHead};
+
+/// What a record costs in memory beside its bytes: its place in the chunk's table.
+const RECORD_OVERHEAD: usize = 64;
+
+/// What became of the chunks that wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Offered {
+    /// None is left.
+    AllTaken,
+    /// No room in the channel or in the budget.
+    Stalled,
+    /// Nobody listens any more.
+    Unwanted,
+}
+
+/// The chunk being filled, and those that are full.
+#[derive(Debug)]
+pub(super) struct Filling {
+    topic: Arc<str>,
+    records_max: usize,
+    bytes_max: usize,
+    linger: Duration,
+    budget: Arc<Semaphore>,
+    budget_kib_max: u32,
+    fence: u64,
+    open: Option<(Chunk, Instant)>,
+    full: VecDeque<Chunk>,
+    sender: mpsc::Sender<Chunk>,
+}
+
+impl Filling {
+    pub(super) fn new(spec: &SourceSpec, budget: Arc<Semaphore>, sender: mpsc::Sender<Chunk>) -> Self {
+        Self {
+            topic: Arc::clone(&spec.topic),
+            records_max: spec.chunk_records_max,
+            bytes_max: spec.chunk_bytes_max,
+            linger: spec.chunk_linger,
+            budget,
+            budget_kib_max: spec.budget_kib_max.max(1),
+            fence: 0,
+            open: None,
+            full: VecDeque::new(),
+            sender,
+        }
+    }
+
+    /// Adds a record; true if the chunk is now closed.
+    pub(super) fn push<'h>(
+        &mut self,
+        head: RecordHead,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        headers: impl Iterator<Item = (&'h str, Option<&'h [u8]>)>,
+        now: Instant,
+    ) -> bool {
+        let (records_max, bytes_max) = (self.records_max, self.bytes_max);
+        let chunk = self.chunk(now);
+        // A position reached before this record says nothing any more.
+        if !chunk.reached.is_empty() {
+            chunk.reached.remove(&head.partition);
+        }
+        chunk.push(head, key, value, headers);
+        let full = chunk.len() >= records_max || weight(chunk) >= bytes_max;
+        if full {
+            self.close();
+        }
+        full
+    }
+
+    /// Adds the position that a partition was read to.
+    pub(super) fn reached(&mut self, partition: Partition, position: Offset, now: Instant) {
+        self.chunk(now).reached.insert(partition, position);
+    }
+
+    fn chunk(&mut self, now: Instant) -> &mut Chunk {
+        let (topic, fence) = (&self.topic, self.fence);
+        let (chunk, _) = self.open.get_or_insert_with(|| (Chunk::new(Arc::clone(topic), fence), now));
+        chunk
+    }
+
+    /// Closes the open chunk when it has waited long enough.
+    pub(super) fn close_if_due(&mut self, now: Instant) {
+        if self.due().is_some_and(|due| due <= now) {
+            self.close();
+        }
+    }
+
+    /// When the open chunk is due.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.open.as_ref().map(|(_, opened)| *opened + self.linger)
+    }
+
+    fn close(&mut self) {
+        if let Some((chunk, _)) = self.open.take() {
+            self.full.push_back(chunk);
+        }
+    }
+
+    /// Forgets what has not been handed on; chunks carry `fence` from now on.
+    pub(super) fn restart(&mut self, fence: u64) {
+        self.discard();
+        self.fence = fence;
+    }
+
+    /// Forgets what has not been handed on.
+    pub(super) fn discard(&mut self) {
+        self.open = None;
+        self.full.clear();
+    }
+
+    /// What was read up to now keeps its fence; chunks carry `fence` from now on.
+    pub(super) fn raise(&mut self, fence: u64) {
+        self.close();
+        self.fence = fence;
+    }
+
+    /// Hands on what is full, as far as channel and budget have room.
+    pub(super) fn offer(&mut self) -> Offered {
+        while let Some(mut chunk) = self.full.pop_front() {
+            if chunk.permit.is_none() {
+                let permits = permits(weight(&chunk), self.budget_kib_max);
+                chunk.permit = Arc::clone(&self.budget).try_acquire_many_owned(permits).ok();
+            }
+            if chunk.permit.is_none() {
+                self.full.push_front(chunk);
+                return Offered::Stalled;
+            }
+            match self.sender.try_send(chunk) {
+                Ok(()) => {}
+                Err(mpsc::error::TrySendError::Full(chunk)) => {
+                    self.full.push_front(chunk);
+                    return Offered::Stalled;
+                }
+                Err(mpsc::error::TrySendError::Closed(_)) => return Offered::Unwanted,
+            }
+        }
+        Offered::AllTaken
+    }
+}
+
+fn weight(chunk: &Chunk) -> usize {
+    chunk.bytes() + chunk.len() * RECORD_OVERHEAD
+}
+
+/// KiB that a chunk holds; never more than the whole budget, or it could not pass.
+fn permits(weight: usize, most: u32) -> u32 {
+    u32::try_from(weight.div_ceil(1024)).unwrap_or(u32::MAX).clamp(1, most)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::config::Kafka;
+
+    fn filling(budget_kib: u32) -> (Filling, mpsc::Receiver<Chunk>) {
+        let kafka = Kafka { brokers: String::new(), properties: BTreeMap::new() };
+        let mut spec = SourceSpec::new(kafka, "t".into(), "g".into(), budget_kib);
+        spec.chunk_records_max = 2;
+        let (sender, receiver) = mpsc::channel(2);
+        (Filling::new(&spec, Arc::new(Semaphore::new(budget_kib as usize)), sender), receiver)
+    }
+
+    fn push(filling: &mut Filling, offset: Offset, value: &[u8]) -> bool {
+        let head = RecordHead { partition: 0, offset, leader_epoch: 0, timestamp_ms: None };
+        filling.push(head, None, Some(value), std::iter::empty(), Instant::now())
+    }
+
+    fn offsets(chunk: &Chunk) -> Vec<Offset> {
+        chunk.iter().map(|record| record.offset).collect()
+    }
+
+    #[test]
+    fn a_chunk_closes_by_records_bytes_or_age() {
+        let (mut filling, mut chunks) = filling(4096);
+        assert!(!push(&mut filling, 0, b"a"));
+        assert!(push(&mut filling, 1, b"b"));
+        assert!(push(&mut filling, 2, &vec![0; 600_000]));
+        assert_eq!(filling.offer(), Offered::AllTaken);
+        assert_eq!(offsets(&chunks.try_recv().expect("first")), [0, 1]);
+        assert_eq!(offsets(&chunks.try_recv().expect("second")), [2]);
+
+        push(&mut filling, 3, b"c");
+        let due = filling.due().expect("a chunk is open");
+        filling.close_if_due(due - Duration::from_millis(1));
+        assert!(filling.due().is_some());
+        filling.close_if_due(due);
+        assert_eq!(filling.offer(), Offered::AllTaken);
+        assert_eq!(offsets(&chunks.try_recv().expect("third")), [3]);
+    }
+
+    #[test]
+    fn a_full_channel_or_budget_stalls_without_losing_or_reordering() {
+        let (mut filling, mut chunks) = filling(1);
+        for offset in 0..6 {
+            push(&mut filling, offset, b"x");
+        }
+        assert_eq!(filling.offer(), Offered::Stalled);
+        let first = chunks.try_recv().expect("first");
+        assert!(chunks.try_recv().is_err(), "the budget holds one chunk");
+        assert_eq!(filling.offer(), Offered::Stalled);
+        drop(first);
+        assert_eq!(filling.offer(), Offered::Stalled);
+        assert_eq!(offsets(&chunks.try_recv().expect("second")), [2, 3]);
+    }
+
+    #[test]
+    fn a_chunk_larger_than_the_budget_passes() {
+        let (mut filling, mut chunks) = filling(4);
+        push(&mut filling, 0, &vec![0; 1 << 20]);
+        assert_eq!(filling.offer(), Offered::AllTaken);
+        assert_eq!(chunks.try_recv().expect("passed").permit.expect("holds").num_permits(), 4);
+    }
+
+    #[test]
+    fn a_later_record_makes_a_position_reached_void() {
+        let (mut filling, mut chunks) = filling(64);
+        filling.reached(0, 5, Instant::now());
+        filling.reached(1, 9, Instant::now());
+        push(&mut filling, 6, b"x");
+        filling.raise(1);
+        filling.offer();
+        assert_eq!(chunks.try_recv().expect("one").reached, BTreeMap::from([(1, 9)]));
+    }
+
+    #[test]
+    fn a_restart_forgets_and_a_raise_keeps() {
+        let (mut filling, mut chunks) = filling(64);
+        push(&mut filling, 0, b"x");
+        filling.restart(7);
+        push(&mut filling, 1, b"y");
+        filling.raise(8);
+        push(&mut filling, 2, b"z");
+        filling.raise(9);
+        filling.offer();
+        let (first, second) = (chunks.try_recv().expect("first"), chunks.try_recv().expect("second"));
+        assert_eq!((first.fence, offsets(&first)), (7, vec![1]));
+        assert_eq!((second.fence, offsets(&second)), (8, vec![2]));
+    }
+
+    #[test]
+    fn nobody_listens() {
+        let (mut filling, chunks) = filling(64);
+        drop(chunks);
+        push(&mut filling, 0, b"x");
+        filling.raise(1);
+        assert_eq!(filling.offer(), Offered::Unwanted);
+    }
+}

@@ -1,0 +1,323 @@
+//! The consumer thread. It goes round in turns: commands, records, rebalances, commits in progress; nothing in a turn
+//! blocks but a question to the brokers (seconds) and an OffsetCommit (as long as it takes).
+
+mod read;
+mod rebalance;
+mod record;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tracing::{debug, warn};
+
+use super::client::consumer_config;
+use super::context::Context;
+use super::control::Command;
+use super::event::SourceEvent;
+use super::filling::Filling;
+use super::flow::Flow;
+use super::lookup::Lookup;
+use super::membership::Membership;
+use super::recording::{Copies, Recorded, Recording};
+use super::{SourceError, SourceSpec};
+use crate::domain::{Offset, Partition};
+use crate::domain::{PositionToStore, RecordAnswer};
+use crate::record::Chunk;
+
+/// Longest sleep when nothing is going on. A command or anything from Kafka ends it at once.
+const NAP: Duration = Duration::from_millis(50);
+
+/// Longest sleep while something is waited for that wakes nobody (room in the pipeline, a release, a retry).
+const SHORT_NAP: Duration = Duration::from_millis(2);
+
+/// Time given to the old membership on a rejoin.
+const LEAVE: Duration = Duration::from_secs(10);
+
+/// The thread's state. Everything is owned by the thread alone.
+pub(super) struct Worker {
+    spec: SourceSpec,
+    lookup: Lookup,
+    consumer: BaseConsumer<Context>,
+    /// When the client was made: the zero of its counters' clock.
+    born: Instant,
+    events: mpsc::UnboundedSender<SourceEvent>,
+    commands: mpsc::UnboundedReceiver<Command>,
+    membership: Membership,
+    flow: Flow,
+    filling: Filling,
+    leaving: Option<rebalance::Leaving>,
+    recording: Option<(Recording, oneshot::Sender<Recorded>)>,
+    to_record: VecDeque<(Vec<PositionToStore>, oneshot::Sender<Recorded>)>,
+    copies: Copies,
+    /// Age of the newest counters, on the clock of `born`.
+    counters_at: Instant,
+    room: read::Room,
+    seek_again: Instant,
+    away: bool,
+    /// What has been reported since the last assignment, by code: each thing once.
+    reported: Vec<&'static str>,
+}
+
+/// What a turn found.
+enum Turn {
+    Busy,
+    Idle,
+    Closed,
+}
+
+impl Worker {
+    /// Makes the client and subscribes.
+    pub(super) fn new(
+        spec: SourceSpec,
+        budget: Arc<Semaphore>,
+        events: mpsc::UnboundedSender<SourceEvent>,
+        chunks: mpsc::Sender<Chunk>,
+        commands: mpsc::UnboundedReceiver<Command>,
+    ) -> Result<Self, SourceError> {
+        let now = Instant::now();
+        let consumer = subscribe(&spec)?;
+        Ok(Self {
+            lookup: Lookup { topic: Arc::clone(&spec.topic), group: Arc::clone(&spec.group) },
+            filling: Filling::new(&spec, budget, chunks),
+            spec,
+            consumer,
+            born: now,
+            events,
+            commands,
+            membership: Membership::default(),
+            flow: Flow::default(),
+            leaving: None,
+            recording: None,
+            to_record: VecDeque::new(),
+            copies: Copies::default(),
+            counters_at: now,
+            room: read::Room::Free,
+            seek_again: now,
+            away: false,
+            reported: Vec::new(),
+        })
+    }
+
+    /// Runs until closed, or until nobody holds the other end.
+    pub(super) fn run(mut self) {
+        self.wake_me();
+        loop {
+            match self.turn() {
+                Turn::Busy => {}
+                Turn::Idle => thread::park_timeout(self.nap()),
+                Turn::Closed => return,
+            }
+        }
+    }
+
+    /// Anything that arrives in the client's queue ends this thread's sleep.
+    fn wake_me(&mut self) {
+        let me = thread::current();
+        self.consumer.set_nonempty_callback(move || me.unpark());
+    }
+
+    fn turn(&mut self) -> Turn {
+        let now = Instant::now();
+        loop {
+            match self.commands.try_recv() {
+                Ok(Command::Close(deadline, reply)) => {
+                    self.leave(deadline);
+                    let _nobody_waits = reply.send(());
+                    return Turn::Closed;
+                }
+                Ok(command) => self.obey(command, now),
+                Err(mpsc::error::TryRecvError::Empty) => break,
+                Err(mpsc::error::TryRecvError::Disconnected) => {
+                    self.leave(now + LEAVE);
+                    return Turn::Closed;
+                }
+            }
+        }
+        let busy = self.read(now);
+        self.take_notices(now);
+        self.let_go(now);
+        self.position(now);
+        self.go_on_recording(now);
+        self.filling.close_if_due(now);
+        self.hand_on(now);
+        if busy { Turn::Busy } else { Turn::Idle }
+    }
+
+    fn nap(&self) -> Duration {
+        let waiting = self.leaving.is_some()
+            || self.recording.is_some()
+            || !self.room.is_free()
+            || !self.flow.seeking().is_empty();
+        let longest = if waiting { SHORT_NAP } else { NAP };
+        match self.filling.due() {
+            Some(due) => due.saturating_duration_since(Instant::now()).min(longest),
+            None => longest,
+        }
+    }
+
+    fn obey(&mut self, command: Command, now: Instant) {
+        match command {
+            Command::ReadPositions(partitions, reply) => {
+                let _gone = reply.send(self.lookup.positions(&self.consumer, &partitions));
+            }
+            Command::TopicId(reply) => {
+                let _gone = reply.send(self.lookup.topic_id(&self.consumer));
+            }
+            Command::Resolve(start, partitions, reply) => {
+                let _gone = reply.send(self.lookup.resolve(&self.consumer, &start, &partitions));
+            }
+            Command::Fill(fence, starts) => {
+                self.hold();
+                self.filling.restart(fence);
+                self.seek(starts, now);
+            }
+            Command::Join(fence, starts) => {
+                self.filling.raise(fence);
+                self.seek(starts, now);
+            }
+            Command::Hold => {
+                self.hold();
+                self.filling.discard();
+            }
+            Command::Record(commits, reply) => {
+                self.to_record.push_back((commits, reply));
+                self.go_on_recording(now);
+            }
+            Command::Rejoin(reply) => {
+                let _gone = reply.send(self.rejoin(now));
+            }
+            // Ends the loop of turns instead.
+            Command::Close(..) => {}
+        }
+    }
+
+    fn seek(&mut self, starts: BTreeMap<Partition, Offset>, now: Instant) {
+        let leaving = self.leaving.as_ref();
+        for (partition, offset) in starts {
+            let stays = !leaving.is_some_and(|leaving| leaving.partitions.contains(&partition));
+            if self.membership.owns(partition) && stays {
+                self.pause(&[partition]);
+                self.flow.seek(partition, offset, now);
+            } else {
+                debug!(partition, "not positioned: it has left meanwhile");
+            }
+        }
+        self.seek_again = now;
+        self.position(now);
+    }
+
+    /// Closes this membership and makes a new one.
+    fn rejoin(&mut self, now: Instant) -> Result<(), SourceError> {
+        self.lose("leaving the group to join as a new member");
+        self.close_consumer(now + LEAVE);
+        let fresh = subscribe(&self.spec)?;
+        let old = std::mem::replace(&mut self.consumer, fresh);
+        self.born = Instant::now();
+        self.counters_at = self.born;
+        self.copies = Copies::default();
+        self.membership = Membership::default();
+        self.room = read::Room::Free;
+        self.wake_me();
+        // Dropping a client waits for its last connection; nobody else has to.
+        if let Err(error) = thread::Builder::new().name("old source".to_owned()).spawn(move || drop(old)) {
+            warn!(%error, "the old Kafka client was dropped in place");
+        }
+        Ok(())
+    }
+
+    /// Leaves the group for good.
+    fn leave(&mut self, deadline: Instant) {
+        self.leaving = None;
+        self.hold();
+        self.filling.discard();
+        self.membership.take_all();
+        self.membership.mark_gone("the source is closing".to_owned());
+        self.close_consumer(deadline);
+        self.give_up_recording("the source has been closed");
+    }
+
+    fn close_consumer(&mut self, deadline: Instant) {
+        self.consumer.context().close();
+        // A rebalance that waits for our answer gets it now.
+        self.answer_open_rebalances();
+        if let Err(error) = self.consumer.close_queue() {
+            debug!(%error, "the client is closed already");
+            return;
+        }
+        while !self.consumer.closed() {
+            if Instant::now() >= deadline {
+                warn!(code = "source-close", topic = %self.spec.topic, "leaving the group takes too long; not waited for");
+                return;
+            }
+            let _last_words = self.consumer.poll(Duration::from_millis(10));
+        }
+    }
+
+    fn give_up_recording(&mut self, why: &str) {
+        let gone = || Recorded::nothing(RecordAnswer::Gone(why.to_owned()));
+        if let Some((recording, reply)) = self.recording.take() {
+            let doubtful = recording.doubtful.unwrap_or(true);
+            let _nobody_waits = reply.send(Recorded { doubtful, ..gone() });
+        }
+        for (_, reply) in self.to_record.drain(..) {
+            let _nobody_waits = reply.send(gone());
+        }
+    }
+
+    fn tell(&self, event: SourceEvent) {
+        // A pipeline that is gone closes us by dropping its end of the commands.
+        let _nobody_listens = self.events.send(event);
+    }
+
+    /// Reports a failure, each kind once per assignment.
+    fn fail(&mut self, error: SourceError) {
+        if !self.reported.contains(&error.code()) {
+            self.reported.push(error.code());
+            self.tell(SourceEvent::Failed(error));
+        }
+    }
+}
+
+fn subscribe(spec: &SourceSpec) -> Result<BaseConsumer<Context>, SourceError> {
+    let made = consumer_config(&spec.kafka, &spec.group).create_with_context(Context::default());
+    let consumer: BaseConsumer<Context> = made.map_err(|error| settings(&error))?;
+    consumer.subscribe(&[&spec.topic]).map_err(|error| settings(&error))?;
+    Ok(consumer)
+}
+
+/// The client's refusal without the value, which may be a secret.
+fn settings(error: &KafkaError) -> SourceError {
+    let reason = if let KafkaError::ClientConfig(_, words, name, value) = error {
+        let words = if value.is_empty() { words.clone() } else { words.replace(value.as_str(), "…") };
+        format!("property `{name}`: {words}")
+    } else {
+        error.to_string()
+    };
+    SourceError::Settings { reason }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Kafka;
+
+    fn refusal(name: &str, value: &str) -> String {
+        let properties = BTreeMap::from([(name.to_owned(), value.to_owned())]);
+        let kafka = Kafka { brokers: "127.0.0.1:1".into(), properties };
+        let spec = SourceSpec::new(kafka, "t".into(), "g".into(), 1);
+        subscribe(&spec).err().map(|error| error.to_string()).expect("refused")
+    }
+
+    #[test]
+    fn a_refused_setting_is_named_without_its_value() {
+        for name in ["security.protocol", "session.timeout.ms", "no.such.property"] {
+            let text = refusal(name, "S3CRET");
+            assert!(text.contains(name) && !text.contains("S3CRET"), "{text}");
+        }
+    }
+}

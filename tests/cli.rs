@@ -1,0 +1,80 @@
+//! The command line as a person meets it: help, what `check` prints, mistakes, exit codes. Real processes.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+const KEY: &str = "c2VjcmV0LWtleS0xNi1ieQ==";
+
+fn loadlock(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_loadlock"))
+        .args(arguments)
+        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")))
+        .env_remove("LOADLOCK_LOG")
+        .env("DEVICE_KEY", KEY)
+        .env("ENGINE_PASSWORD", "hunter2")
+        .output()
+        .unwrap()
+}
+
+/// Everything that a person sees, and the exit code.
+fn shown(arguments: &[&str]) -> String {
+    let output = loadlock(arguments);
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    assert!(!out.contains("hunter2") && !err.contains("hunter2") && !out.contains(KEY) && !err.contains(KEY));
+    format!("$ loadlock {}\n{out}--- stderr\n{err}--- exit {}\n", arguments.join(" "), output.status.code().unwrap())
+}
+
+#[test]
+fn help() {
+    insta::assert_snapshot!("help", shown(&["--help"]));
+    insta::assert_snapshot!("help_run", shown(&["run", "--help"]));
+    insta::assert_snapshot!("help_check", shown(&["check", "--help"]));
+    insta::assert_snapshot!("help_produce", shown(&["produce", "--help"]));
+}
+
+#[test]
+fn mistakes_on_the_command_line() {
+    insta::assert_snapshot!("mistake_no_verb", shown(&[]));
+    insta::assert_snapshot!("mistake_unknown_verb", shown(&["rnu"]));
+    insta::assert_snapshot!("mistake_no_file", shown(&["run"]));
+    insta::assert_snapshot!(
+        "mistake_topic",
+        shown(&["check", "-c", "conf/starrocks.toml", "--topic", "mzt_ods_cjm.ods_devices"])
+    );
+}
+
+#[test]
+fn check_a_good_file() {
+    insta::assert_snapshot!("check_good", shown(&["check", "-c", "conf/starrocks.toml"]));
+    insta::assert_snapshot!("check_many", shown(&["check", "-c", "conf/reference.toml"]));
+    insta::assert_snapshot!("check_some", shown(&["check", "-c", "conf/reference.toml", "--topic", "devices"]));
+}
+
+#[test]
+fn check_a_bad_file() {
+    insta::assert_snapshot!("check_bad", shown(&["check", "-c", "tests/data/config/bad/pipelines.toml"]));
+    insta::assert_snapshot!("check_absent", shown(&["check", "-c", "conf/absent.toml"]));
+}
+
+#[test]
+fn run_refuses_a_bad_file() {
+    let output = loadlock(&["run", "-c", "tests/data/config/bad/engine.toml"]);
+    assert_eq!(output.status.code(), Some(78));
+    let shown = String::from_utf8(output.stderr).unwrap();
+    assert!(shown.contains("problems in tests/data/config/bad/engine.toml"), "{shown}");
+    assert!(!shown.contains("hunter2"), "{shown}");
+}
+
+#[test]
+fn a_log_filter_that_is_none() {
+    let output = Command::new(env!("CARGO_BIN_EXE_loadlock"))
+        .args(["run", "-c", "conf/starrocks.toml"])
+        .env("LOADLOCK_LOG", "info,=,")
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(64));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("LOADLOCK_LOG is no log filter"));
+}

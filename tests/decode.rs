@@ -1,0 +1,9 @@
+//! Decoding through its public interface: tables of cases in `tests/data/decode`, and the accounting of a chunk.
+
+#[cfg(test)]
+mod decode {
+    mod cases;
+    mod chunks;
+    mod properties;
+    mod support;
+}

@@ -1,0 +1,184 @@
+//! A topic, a table and the judge who holds one against the other.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use loadlock::cli::produce::generate::{Device, device};
+use loadlock_sandbox::{EngineKind, Sandbox};
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use tempfile::TempDir;
+
+use super::loader::{Loader, last_lines};
+use super::records::{PARTITIONS, Produced, SEED};
+
+/// Without a new row for so long, a wait fails.
+const STALLED: Duration = Duration::from_secs(90);
+
+/// Columns that are compared, as they stand in the table.
+const COLUMNS: &str = "kafka_partition, kafka_offset, id, company_name, company_id, secret_key, model, amount, balance, \
+                       traffic, online, remark, location, city, firmware, updated_at";
+
+/// One test's topic, group, engine and table.
+pub struct World {
+    /// The real broker.
+    pub brokers: String,
+    /// Topic of this test alone.
+    pub topic: String,
+    sandbox: Sandbox,
+    engine: EngineKind,
+    ddl: &'static str,
+    dir: TempDir,
+    config: PathBuf,
+    loaders: Cell<u32>,
+}
+
+impl World {
+    /// Topic, table and configuration; `None` if there is no broker, said loudly.
+    pub async fn start(name: &str, engine: EngineKind, batch: &str, properties: &str) -> Option<Self> {
+        let Some(brokers) = std::env::var("KAFKA_BROKERS").ok().filter(|brokers| !brokers.is_empty()) else {
+            eprintln!("SKIPPED end-to-end: {name}: KAFKA_BROKERS is not set (scripts/kafka up prints it)");
+            return None;
+        };
+        let (kind, ddl) = match engine {
+            EngineKind::StarRocks => ("starrocks", include_str!("../../conf/ods_device.starrocks.sql")),
+            EngineKind::Doris => ("doris", include_str!("../../conf/ods_device.doris.sql")),
+        };
+        let topic = format!("e2e-{name}-{kind}-{}", std::process::id());
+        create_topic(&brokers, &topic).await;
+        let dir = TempDir::new().expect("directory");
+        let sandbox = Sandbox::builder(engine).ddl(ddl).dir(dir.path()).start().await.expect("sandbox");
+        let config = dir.path().join("loadlock.toml");
+        let text = include_str!("../../conf/starrocks.toml")
+            .replace("brokers = \"127.0.0.1:9092\"", &format!("brokers = \"{brokers}\""))
+            .replace("kind = \"starrocks\"", &format!("kind = \"{kind}\""))
+            .replace("http://127.0.0.1:8030", &format!("http://{}", sandbox.frontend))
+            .replace("{ env = \"ENGINE_PASSWORD\" }", "\"\"")
+            .replace("topic = \"mzt_ods_cjm.ods_device\"", &format!("topic = \"{topic}\""))
+            .replace(
+                "[engine]",
+                &format!("[kafka.properties]\n\"session.timeout.ms\" = 6000\n{properties}\n\n[engine]"),
+            )
+            .replace("age = \"5s\" ", &format!("{batch}\n"));
+        std::fs::write(&config, text).expect("written");
+        Some(Self { brokers, topic, sandbox, engine, ddl, dir, config, loaders: Cell::new(0) })
+    }
+
+    /// Takes the engine away for so long; it comes back with what was durable.
+    pub async fn engine_away(mut self, away: Duration) -> Self {
+        let (frontend, backend, admin) = (self.sandbox.frontend, self.sandbox.backend, self.sandbox.admin);
+        self.sandbox.stop().await;
+        tokio::time::sleep(away).await;
+        let builder = Sandbox::builder(self.engine).ddl(self.ddl).dir(self.dir.path());
+        let builder = builder.ports(frontend.port(), backend.port(), admin.port());
+        self.sandbox = builder.start().await.expect("sandbox again");
+        self
+    }
+
+    /// Starts one more loader process.
+    pub fn loader(&self) -> Loader {
+        self.loaders.set(self.loaders.get() + 1);
+        Loader::start(&self.config, self.dir.path().join(format!("loader-{}.log", self.loaders.get())))
+    }
+
+    /// Rows in the table.
+    pub async fn rows(&self) -> u64 {
+        let rows = self.sandbox.sql("SELECT count(*) FROM ods_cjm.ods_device").await.expect("counted");
+        rows.first().and_then(|row| row.first()?.as_ref()?.parse().ok()).expect("a number")
+    }
+
+    /// Waits until the table has at least so many rows.
+    pub async fn wait_for_rows(&self, wanted: u64, loaders: &[&Loader]) {
+        let (mut last, mut moved) = (0, Instant::now());
+        loop {
+            let rows = self.rows().await;
+            if rows >= wanted {
+                return;
+            }
+            if rows > last {
+                (last, moved) = (rows, Instant::now());
+            }
+            if moved.elapsed() > STALLED {
+                let logs: Vec<String> = loaders.iter().map(|loader| self.tail(loader)).collect();
+                panic!("{rows} of {wanted} rows, and no new one for {STALLED:?}\n{}", logs.join("\n---\n"));
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// The end of a loader's log.
+    pub fn tail(&self, loader: &Loader) -> String {
+        last_lines(&loader.log())
+    }
+
+    /// Each committed record once, none of the aborted, every field as it was produced; no load left open.
+    pub async fn judge(&self, produced: &Produced) {
+        assert!(produced.aborted > 0, "nothing was aborted, so nothing is shown of aborted records");
+        let mut missing: BTreeMap<(i32, i64), u64> = produced.committed.clone();
+        let mut problems = Vec::new();
+        for partition in 0..PARTITIONS {
+            let sql = format!("SELECT {COLUMNS} FROM ods_cjm.ods_device WHERE kafka_partition = '{partition}'");
+            for row in self.sandbox.sql(&sql).await.expect("read") {
+                if let Err(problem) = check_row(&row, &mut missing, produced) {
+                    problems.push(problem);
+                }
+            }
+        }
+        problems.extend(missing.iter().take(5).map(|(at, index)| format!("{at:?} (record {index}) is missing")));
+        let shown: Vec<&String> = problems.iter().take(10).collect();
+        assert!(problems.is_empty(), "{} problems, {} missing: {shown:#?}", problems.len(), missing.len());
+        assert_eq!(self.rows().await, produced.committed.len() as u64, "rows of partitions that do not exist");
+        let open: Vec<_> = self.sandbox.transactions().into_iter().filter(|txn| txn.state.starts_with("PRE")).collect();
+        assert!(open.is_empty(), "loads were left open: {open:?}");
+    }
+}
+
+fn check_row(
+    row: &[Option<String>],
+    missing: &mut BTreeMap<(i32, i64), u64>,
+    produced: &Produced,
+) -> Result<(), String> {
+    let text = |column: usize| row.get(column).cloned().flatten();
+    let number = |column: usize| text(column).and_then(|text| text.parse::<i64>().ok()).unwrap_or(-1);
+    let at = (i32::try_from(number(0)).unwrap_or(-1), number(1));
+    let Some(index) = missing.remove(&at) else {
+        let why = if produced.committed.contains_key(&at) { "is there twice" } else { "was never committed" };
+        return Err(format!("{at:?} {why}: id {:?}", text(2)));
+    };
+    let expected = expected_row(&device(SEED, index));
+    let found: Vec<Option<String>> = row.iter().skip(2).cloned().collect();
+    if found == expected { Ok(()) } else { Err(format!("{at:?} differs:\n found {found:?}\n expected {expected:?}")) }
+}
+
+/// What the table holds of a device, as SQL shows it.
+fn expected_row(device: &Device) -> Vec<Option<String>> {
+    let location: serde_json::Value = serde_json::from_str(&device.location).expect("JSON");
+    let city = location["city"].as_str().map(str::to_owned);
+    vec![
+        Some(device.id.to_string()),
+        Some(device.company_name.clone()),
+        Some(device.company_id.to_string()),
+        Some(device.secret_key.clone()),
+        Some(device.model.clone()),
+        Some(device.amount.clone()),
+        Some(device.balance.clone()),
+        Some(device.traffic.clone()),
+        Some(u8::from(device.online).to_string()),
+        device.remark.clone(),
+        Some(device.location.clone()),
+        city,
+        Some(device.firmware.clone().unwrap_or_else(|| "unknown".to_owned())),
+        Some(device.updated_at.to_string()),
+    ]
+}
+
+async fn create_topic(brokers: &str, topic: &str) {
+    let admin: AdminClient<DefaultClientContext> =
+        ClientConfig::new().set("bootstrap.servers", brokers).create().expect("admin client");
+    let new = NewTopic::new(topic, PARTITIONS, TopicReplication::Fixed(1));
+    let results = admin.create_topics([&new], &AdminOptions::new()).await.expect("asked");
+    assert!(results.iter().all(Result::is_ok), "{results:?}");
+}
