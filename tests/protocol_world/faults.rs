@@ -207,11 +207,9 @@ impl World {
             let stored = self.rng.below(request.positions.len());
             let only = request.positions.iter().enumerate().filter(|(place, _)| *place == stored);
             let only = only.map(|(_, position)| position.partition).collect();
-            self.tally.count("half stored");
-            match self.store(&request, Some(&only)) {
-                RecordAnswer::Refused(why) if self.rng.half() => RecordAnswer::Unclear(why),
-                answer => answer,
-            }
+            let answer = self.store(&request, Some(&only));
+            let refused = matches!(answer, RecordAnswer::Refused(_));
+            if refused && self.rng.half() { RecordAnswer::Unclear("half of it".to_owned()) } else { answer }
         } else {
             self.store(&request, None)
         };
@@ -223,7 +221,7 @@ impl World {
             RecordAnswer::Stored => "stored",
             RecordAnswer::Passing(_) => "refused by a passing rebalance",
             RecordAnswer::Gone(_) => "refused, membership gone",
-            RecordAnswer::Refused(_) => "refused, half stored",
+            RecordAnswer::Refused(_) => "half stored, refused",
             RecordAnswer::Unclear(_) => "half stored, answer unclear",
             RecordAnswer::NotOwned => "not sent",
         });

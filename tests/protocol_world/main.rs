@@ -24,7 +24,7 @@ use tally::Tally;
 use world::World;
 
 /// Seeds of an ordinary run.
-const SEEDS: u64 = 3000;
+const SEEDS: u64 = 8000;
 
 /// Lines of a failing world that are shown.
 const LINES: usize = 300;
@@ -72,8 +72,8 @@ const WANTED: &[&str] = &[
     "first positions stored",
     "frozen or thawed",
     "generation rose without a callback",
-    "half stored",
     "half stored, answer unclear",
+    "half stored, refused",
     "intents sent",
     "its end positions were not stored for all its partitions",
     "its intent was not stored for all its partitions",
@@ -94,7 +94,6 @@ const WANTED: &[&str] = &[
     "read back without what has gone",
     "rebalances",
     "refused by a passing rebalance",
-    "refused, half stored",
     "refused, membership gone",
     "revocation went on without release",
     "revocation while a commit is being read back",
