@@ -1,7 +1,7 @@
 //! A seeded random world around the production protocol: several processes, a broker and an engine in which every
 //! request may be lost, late, doubled or half stored. A judge that sees everything counts each row.
 //!
-//! `LOADLOCK_SEED=n` runs one seed and prints what happened; `LOADLOCK_SEEDS=n` runs so many.
+//! `LOADLOCK_SEED=n` runs one seed, `LOADLOCK_SEEDS=n` the first n; a seed that fails prints what led to it.
 
 #![expect(clippy::print_stdout, clippy::panic, reason = "a failing seed shows itself and what led to it")]
 
@@ -133,7 +133,8 @@ fn every_record_arrives_once() {
         }
     }
     println!("{}", tally.lines());
-    if number("LOADLOCK_SEED").is_none() {
+    // A few seeds can't see everything.
+    if number("LOADLOCK_SEED").is_none() && seeds().end >= SEEDS {
         assert_eq!(tally.missing(WANTED), Vec::<&str>::new(), "never happened");
     }
 }
