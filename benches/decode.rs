@@ -26,7 +26,7 @@ const KEY: [u8; 16] = *b"0123456789abcdef";
 /// About 200 bytes, ten keys.
 fn small(n: usize) -> String {
     format!(
-        r#"{{"id":{},"user_id":"u{:07}","city":"{}","amount":{}.50,"state":{},"paid":true,"note":null,"created":{},"channel":"app \"x\"","phone":"138{:08}"}}"#,
+        r#"{{"id":{},"user_id":"u{:07}-eu-central-frankfurt","city":"{}","amount":{}.50,"state":{},"paid":true,"note":null,"created":{},"channel":"app \"x\"","phone":"138{:08}"}}"#,
         1_000_000_007_u64 * n as u64,
         n * 7919 % 9_999_999,
         ["北京", "上海", "Hamburg", "São Paulo"][n % 4],

@@ -112,6 +112,12 @@ impl Chunk {
         }
     }
 
+    /// An empty chunk with room for so many bytes and records, which it may outgrow.
+    pub fn with_capacity(topic: Arc<str>, fence: u64, bytes: usize, records: usize) -> Self {
+        let (bytes, entries) = (Vec::with_capacity(bytes), Vec::with_capacity(records));
+        Self { bytes, entries, ..Self::new(topic, fence) }
+    }
+
     /// Copies a record to the end of the chunk.
     ///
     /// A chunk holds less than 4 GiB: Kafka's own limit for one record is 2 GiB, and the source closes a chunk long

@@ -137,9 +137,9 @@ impl Reader {
             return failed(format!("not UTF-8 at byte {} of {len}{}", error.valid_up_to(), self.hint()));
         }
         let start = if text.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
-        let mut scanner = Scanner::new(text, start);
-        if let Err(fault) = project(&mut scanner, &self.trie, spans) {
-            return failed(self.not_json(fault, scanner.pos(), len));
+        let mut scanner = Scanner::new(text);
+        if let Err(fault) = project(&mut scanner, start, &self.trie, spans) {
+            return failed(self.not_json(fault, scanner.fault_at(), len));
         }
         let root = spans.first().and_then(|root| root.of(text)).unwrap_or_default();
         if root.first() != Some(&b'{') {

@@ -73,7 +73,8 @@ pub struct Scope {
     /// Only these routes, by index, produce rows and rejects; `None` = all.
     pub routes: Option<Vec<usize>>,
     /// At the first reject of a partition, nothing of that record and nothing behind it in that partition becomes a
-    /// row or counts as read. The rejects of that one record are reported.
+    /// row or counts as read. The rejects of that one record are reported. Holds within the chunk: whoever sees a
+    /// reject takes no later chunk of that partition.
     pub stop_at_reject: bool,
 }
 

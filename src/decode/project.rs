@@ -1,7 +1,7 @@
 //! Where the wanted places of a document stand in its text: one validating pass, guided by the trie.
 
 use super::scan::{Fault, Key, Scanner};
-use super::trie::{Place, Trie};
+use super::trie::{Names, Node, Place, Trie};
 
 /// Half-open range of bytes in a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,12 +24,17 @@ impl Span {
 /// Finds the span of each place of the trie in the JSON text, which is validated to its end.
 ///
 /// Of equal keys in one object the first counts, as it does in both engines.
-pub(super) fn project(scanner: &mut Scanner<'_>, trie: &Trie, spans: &mut Vec<Span>) -> Result<(), Fault> {
+pub(super) fn project(
+    scanner: &mut Scanner<'_>,
+    start: usize,
+    trie: &Trie,
+    spans: &mut Vec<Span>,
+) -> Result<(), Fault> {
     spans.clear();
     spans.resize(trie.len(), Span::MISSING);
-    scanner.space();
-    Projector { trie, spans }.value(scanner, Trie::ROOT)?;
-    scanner.end()
+    let start = scanner.space(start);
+    let end = Projector { trie, spans }.value(scanner, start, Trie::ROOT)?;
+    scanner.end(end).map(drop)
 }
 
 struct Projector<'p> {
@@ -38,23 +43,23 @@ struct Projector<'p> {
 }
 
 impl Projector<'_> {
-    fn value(&mut self, scanner: &mut Scanner<'_>, place: Place) -> Result<(), Fault> {
-        let start = scanner.pos() as u32;
+    fn value(&mut self, scanner: &mut Scanner<'_>, start: usize, place: Place) -> Result<usize, Fault> {
         let node = self.trie.node(place);
         // Set before the value is passed: from here on the place is taken, a second key of that name is not looked at.
-        self.spans[place as usize].start = start;
-        match scanner.byte() {
-            b'{' if !node.names.is_empty() => scanner.object(|scanner, key| self.member(scanner, place, key)),
-            b'[' if node.has_indexes() => self.array(scanner, place),
-            _ => scanner.skip(),
+        self.spans[place as usize].start = start as u32;
+        let end = match scanner.byte(start) {
+            b'{' if !node.names.is_empty() => {
+                scanner.object(start, |scanner, pos, key| self.member(scanner, pos, &node.names, key))
+            }
+            b'[' if node.has_indexes() => self.array(scanner, start, node),
+            _ => scanner.skip(start),
         }?;
-        self.spans[place as usize].end = scanner.pos() as u32;
-        Ok(())
+        self.spans[place as usize].end = end as u32;
+        Ok(end)
     }
 
     #[inline]
-    fn member(&mut self, scanner: &mut Scanner<'_>, place: Place, key: Key<'_>) -> Result<(), Fault> {
-        let names = &self.trie.node(place).names;
+    fn member(&mut self, scanner: &mut Scanner<'_>, pos: usize, names: &Names, key: Key<'_>) -> Result<usize, Fault> {
         let found = if key.escaped {
             // A key with half a surrogate pair is no text, hence equal to no name.
             serde_json::from_slice::<String>(key.literal).ok().and_then(|name| names.get(name.as_bytes()))
@@ -62,30 +67,29 @@ impl Projector<'_> {
             names.get(key.raw())
         };
         match found {
-            Some(child) if self.spans[child as usize] == Span::MISSING => self.value(scanner, child),
-            _ => scanner.skip(),
+            Some(child) if self.spans[child as usize] == Span::MISSING => self.value(scanner, pos, child),
+            Some(_) | None => scanner.skip(pos),
         }
     }
 
-    fn array(&mut self, scanner: &mut Scanner<'_>, place: Place) -> Result<(), Fault> {
-        let node = self.trie.node(place);
-        let start = scanner.pos();
+    fn array(&mut self, scanner: &mut Scanner<'_>, start: usize, node: &Node) -> Result<usize, Fault> {
         let mut len = None;
         if node.counts_from_end() {
-            len = Some(scanner.array(|scanner, _| scanner.skip())? as i64);
-            scanner.rewind(start);
+            len = Some(scanner.array(start, |scanner, pos, _| scanner.skip(pos))?.1 as i64);
         }
-        scanner.array(|scanner, at| {
-            let (start, at) = (scanner.pos(), at as i64);
-            let from_start = node.index(at);
-            let from_end = len.and_then(|len| node.index(at - len));
-            for child in [from_start, from_end].into_iter().flatten() {
-                scanner.rewind(start);
-                self.value(scanner, child)?;
+        let passed = scanner.array(start, |scanner, pos, at| {
+            let from_start = node.index(at as i64);
+            let from_end = len.and_then(|len| node.index(at as i64 - len));
+            match (from_start, from_end) {
+                (Some(one), Some(other)) => {
+                    self.value(scanner, pos, one)?;
+                    self.value(scanner, pos, other)
+                }
+                (Some(child), None) | (None, Some(child)) => self.value(scanner, pos, child),
+                (None, None) => scanner.skip(pos),
             }
-            if from_start.or(from_end).is_some() { Ok(()) } else { scanner.skip() }
-        })?;
-        Ok(())
+        });
+        passed.map(|(end, _)| end)
     }
 }
 
@@ -147,7 +151,7 @@ mod tests {
         let mut trie = Trie::new();
         let places: Vec<Place> = paths.iter().map(|path| trie.insert(path)).collect();
         let mut spans = vec![Span { start: 1, end: 2 }];
-        project(&mut Scanner::new(text.as_bytes(), 0), &trie, &mut spans)?;
+        project(&mut Scanner::new(text.as_bytes()), 0, &trie, &mut spans)?;
         let found = places.iter().map(|place| spans[*place as usize].of(text.as_bytes()));
         Ok(found.map(|bytes| bytes.map(|bytes| std::str::from_utf8(bytes).unwrap())).collect())
     }

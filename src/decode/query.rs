@@ -25,7 +25,7 @@ pub(super) fn query(path: &JsonPath, tree: &Value, text: &[u8], start: usize) ->
         })
         .collect();
     let mut spans = Vec::new();
-    project(&mut Scanner::new(text, start), &trie, &mut spans)?;
+    project(&mut Scanner::new(text), start, &trie, &mut spans)?;
     Ok(places.into_iter().map(|place| spans[place as usize]).collect())
 }
 
@@ -41,42 +41,43 @@ fn step(element: &PathElement<'_>) -> Step {
 ///
 /// `None` if a string holds half a surrogate pair: that is no text, and a query may look at any string.
 pub(super) fn tree(text: &[u8], start: usize) -> Option<Value> {
-    let mut scanner = Scanner::new(text, start);
-    scanner.space();
+    let mut scanner = Scanner::new(text);
+    let start = scanner.space(start);
     let mut sound = true;
-    let value = value(&mut scanner, text, &mut sound).ok()?;
+    let (_, value) = value(&mut scanner, start, text, &mut sound).ok()?;
     sound.then_some(value)
 }
 
-fn value(scanner: &mut Scanner<'_>, text: &[u8], sound: &mut bool) -> Result<Value, Fault> {
-    match scanner.byte() {
+/// The value at `start`, and where it ends. Clears `sound` if a string is no text.
+fn value(scanner: &mut Scanner<'_>, start: usize, text: &[u8], sound: &mut bool) -> Result<(usize, Value), Fault> {
+    match scanner.byte(start) {
         b'{' => {
             let mut members = Map::new();
-            scanner.object(|scanner, key| {
+            let end = scanner.object(start, |scanner, pos, key| {
                 let name = serde_json::from_slice::<String>(key.literal).unwrap_or_else(|_| {
                     *sound = false;
                     String::new()
                 });
-                let value = value(scanner, text, sound)?;
+                let (end, value) = value(scanner, pos, text, sound)?;
                 members.entry(name).or_insert(value);
-                Ok(())
+                Ok(end)
             })?;
-            Ok(Value::Object(members))
+            Ok((end, Value::Object(members)))
         }
         b'[' => {
             let mut elements = Vec::new();
-            scanner.array(|scanner, _| {
-                elements.push(value(scanner, text, sound)?);
-                Ok(())
+            let (end, _) = scanner.array(start, |scanner, pos, _| {
+                let (end, value) = value(scanner, pos, text, sound)?;
+                elements.push(value);
+                Ok(end)
             })?;
-            Ok(Value::Array(elements))
+            Ok((end, Value::Array(elements)))
         }
         _ => {
-            let start = scanner.pos();
-            scanner.skip()?;
-            let scalar = serde_json::from_slice(&text[start..scanner.pos()]);
+            let end = scanner.skip(start)?;
+            let scalar = serde_json::from_slice(&text[start..end]);
             *sound &= scalar.is_ok();
-            Ok(scalar.unwrap_or_default())
+            Ok((end, scalar.unwrap_or_default()))
         }
     }
 }

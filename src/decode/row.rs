@@ -208,9 +208,9 @@ fn value(json: &[u8], kind: ColumnKind, spaced: bool, out: &mut Vec<u8>) {
 /// Turns JSON text of the configuration into a column's value.
 fn fixed(json: &str, kind: ColumnKind) -> Result<Vec<u8>, String> {
     let json = json.trim_matches([' ', '\t', '\r', '\n']);
-    let mut scanner = Scanner::new(json.as_bytes(), 0);
-    if let Err(fault) = scanner.skip().and_then(|()| scanner.end()) {
-        return Err(format!("not JSON at byte {} of {}: {fault}", scanner.pos(), json.len()));
+    let mut scanner = Scanner::new(json.as_bytes());
+    if let Err(fault) = scanner.skip(0).and_then(|end| scanner.end(end)) {
+        return Err(format!("not JSON at byte {} of {}: {fault}", scanner.fault_at(), json.len()));
     }
     if lone_surrogate(json.as_bytes()).is_some() {
         return Err("an escaped half of a surrogate pair, which is no text".into());

@@ -9,7 +9,7 @@ use std::fmt;
 /// 128th level), so that no document passes one of them and fails at the other.
 pub(super) const MAX_DEPTH: usize = 127;
 
-/// What is wrong at the scanner's position.
+/// What is wrong with a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
     Value,
@@ -57,247 +57,232 @@ impl<'a> Key<'a> {
     }
 }
 
-/// Place in a text, with what has been noticed on the way.
+/// A text, with what has been noticed in it. The place in the text is handed from call to call and not kept here: in a
+/// register it costs nothing, in memory it would be what a byte waits for.
 pub(super) struct Scanner<'a> {
     text: &'a [u8],
-    pos: usize,
     depth: usize,
+    fault_at: usize,
     /// White space was seen between tokens.
     pub(super) spaced: bool,
     /// A `\u` escape of half a surrogate pair was seen (paired or not).
     pub(super) surrogates: bool,
 }
 
+/// Where the scan goes on.
+type Scanned = Result<usize, Fault>;
+
 impl<'a> Scanner<'a> {
-    /// A scanner that starts at byte `pos` of the text.
-    pub(super) fn new(text: &'a [u8], pos: usize) -> Self {
-        Self { text, pos, depth: 0, spaced: false, surrogates: false }
+    /// A scanner of this text.
+    pub(super) fn new(text: &'a [u8]) -> Self {
+        Self { text, depth: 0, fault_at: 0, spaced: false, surrogates: false }
     }
 
-    /// Byte offset in the text: of the next byte to look at, or of what a [`Fault`] is about.
-    pub(super) fn pos(&self) -> usize {
-        self.pos
+    /// Byte offset of the fault that was returned.
+    pub(super) fn fault_at(&self) -> usize {
+        self.fault_at
     }
 
-    /// Goes back to a place that was passed before at the same depth.
-    pub(super) fn rewind(&mut self, pos: usize) {
-        self.pos = pos;
+    #[cold]
+    fn fault<T>(&mut self, at: usize, fault: Fault) -> Result<T, Fault> {
+        self.fault_at = at;
+        Err(fault)
     }
 
-    /// The next byte; NUL, which JSON allows nowhere, stands for the end of the text.
+    /// The byte at `pos`; NUL, which JSON allows nowhere, stands for the end of the text.
     #[inline]
-    pub(super) fn byte(&self) -> u8 {
-        self.text.get(self.pos).copied().unwrap_or(0)
+    pub(super) fn byte(&self, pos: usize) -> u8 {
+        self.text.get(pos).copied().unwrap_or(0)
     }
 
-    /// Skips white space between tokens.
+    /// Passes white space between tokens.
     #[inline]
-    pub(super) fn space(&mut self) {
-        while self.byte() <= b' ' && matches!(self.byte(), b' ' | b'\n' | b'\r' | b'\t') {
+    pub(super) fn space(&mut self, pos: usize) -> usize {
+        if self.byte(pos) > b' ' { pos } else { self.some_space(pos) }
+    }
+
+    #[inline(never)]
+    fn some_space(&mut self, mut pos: usize) -> usize {
+        while matches!(self.byte(pos), b' ' | b'\n' | b'\r' | b'\t') {
             self.spaced = true;
-            self.pos += 1;
+            pos += 1;
         }
+        pos
     }
 
     /// Only white space may be left.
-    pub(super) fn end(&mut self) -> Result<(), Fault> {
-        self.space();
-        if self.pos == self.text.len() { Ok(()) } else { Err(Fault::Trailing) }
+    pub(super) fn end(&mut self, pos: usize) -> Scanned {
+        let pos = self.space(pos);
+        if pos == self.text.len() { Ok(pos) } else { self.fault(pos, Fault::Trailing) }
     }
 
     /// Passes a value that nobody wants to look into.
-    pub(super) fn skip(&mut self) -> Result<(), Fault> {
-        match self.byte() {
-            b'"' => self.string().map(drop),
-            b'{' => self.object(|scanner, _| scanner.skip()),
-            b'[' => self.array(|scanner, _| scanner.skip()).map(drop),
-            b'-' | b'0'..=b'9' => self.number(),
-            b't' => self.literal(b"true"),
-            b'f' => self.literal(b"false"),
-            b'n' => self.literal(b"null"),
-            _ => Err(Fault::Value),
+    pub(super) fn skip(&mut self, pos: usize) -> Scanned {
+        match self.byte(pos) {
+            b'"' => self.string(pos).map(|(pos, _)| pos),
+            b'{' => self.object(pos, |scanner, pos, _| scanner.skip(pos)),
+            b'[' => self.array(pos, |scanner, pos, _| scanner.skip(pos)).map(|(pos, _)| pos),
+            b'-' | b'0'..=b'9' => self.number(pos),
+            b't' => self.literal(pos, b"true"),
+            b'f' => self.literal(pos, b"false"),
+            b'n' => self.literal(pos, b"null"),
+            _ => self.fault(pos, Fault::Value),
         }
     }
 
-    /// Passes an object. `member` is called with the scanner at the member's value and has to pass it.
+    /// Passes an object. `member` is called with the place of each member's value and has to pass the value.
     #[inline]
     pub(super) fn object(
         &mut self,
-        mut member: impl FnMut(&mut Self, Key<'a>) -> Result<(), Fault>,
-    ) -> Result<(), Fault> {
-        self.open()?;
-        if self.byte() != b'}' {
+        pos: usize,
+        mut member: impl FnMut(&mut Self, usize, Key<'a>) -> Scanned,
+    ) -> Scanned {
+        let mut pos = self.open(pos)?;
+        if self.byte(pos) != b'}' {
             loop {
-                let key = self.key()?;
-                member(self, key)?;
-                self.space();
-                match self.byte() {
-                    b',' => self.pos += 1,
+                let (value, key) = self.key(pos)?;
+                pos = member(self, value, key)?;
+                pos = self.space(pos);
+                match self.byte(pos) {
+                    b',' => pos = self.space(pos + 1),
                     b'}' => break,
-                    _ => return Err(Fault::CommaOrBrace),
+                    _ => return self.fault(pos, Fault::CommaOrBrace),
                 }
-                self.space();
             }
         }
-        self.close();
-        Ok(())
+        self.depth -= 1;
+        Ok(pos + 1)
     }
 
-    /// Passes an array and counts its elements. `element` is called with the index and has to pass the element.
+    /// Passes an array and counts its elements. `element` is called with the place and the index of each element and has
+    /// to pass it.
     #[inline]
     pub(super) fn array(
         &mut self,
-        mut element: impl FnMut(&mut Self, usize) -> Result<(), Fault>,
-    ) -> Result<usize, Fault> {
-        self.open()?;
+        pos: usize,
+        mut element: impl FnMut(&mut Self, usize, usize) -> Scanned,
+    ) -> Result<(usize, usize), Fault> {
+        let mut pos = self.open(pos)?;
         let mut count = 0;
-        if self.byte() != b']' {
+        if self.byte(pos) != b']' {
             loop {
-                element(self, count)?;
+                pos = element(self, pos, count)?;
                 count += 1;
-                self.space();
-                match self.byte() {
-                    b',' => self.pos += 1,
+                pos = self.space(pos);
+                match self.byte(pos) {
+                    b',' => pos = self.space(pos + 1),
                     b']' => break,
-                    _ => return Err(Fault::CommaOrBracket),
+                    _ => return self.fault(pos, Fault::CommaOrBracket),
                 }
-                self.space();
             }
         }
-        self.close();
-        Ok(count)
+        self.depth -= 1;
+        Ok((pos + 1, count))
     }
 
     #[inline]
-    fn open(&mut self) -> Result<(), Fault> {
+    fn open(&mut self, pos: usize) -> Scanned {
         if self.depth == MAX_DEPTH {
-            return Err(Fault::Depth);
+            return self.fault(pos, Fault::Depth);
         }
         self.depth += 1;
-        self.pos += 1;
-        self.space();
-        Ok(())
-    }
-
-    #[inline]
-    fn close(&mut self) {
-        self.depth -= 1;
-        self.pos += 1;
+        Ok(self.space(pos + 1))
     }
 
     /// Passes a key, its colon and the white space around.
-    #[inline]
-    fn key(&mut self) -> Result<Key<'a>, Fault> {
-        if self.byte() != b'"' {
-            return Err(Fault::Key);
+    #[inline(always)]
+    fn key(&mut self, start: usize) -> Result<(usize, Key<'a>), Fault> {
+        if self.byte(start) != b'"' {
+            return self.fault(start, Fault::Key);
         }
-        let start = self.pos;
-        let escaped = self.string()?;
-        let key = Key { literal: &self.text[start..self.pos], escaped };
-        self.space();
-        if self.byte() != b':' {
-            return Err(Fault::Colon);
+        let (end, escaped) = self.string(start)?;
+        let colon = self.space(end);
+        if self.byte(colon) != b':' {
+            return self.fault(colon, Fault::Colon);
         }
-        self.pos += 1;
-        self.space();
-        Ok(key)
+        Ok((self.space(colon + 1), Key { literal: &self.text[start..end], escaped }))
     }
 
-    /// Passes a string from its opening quote on; true if it holds an escape sequence.
-    #[inline]
-    pub(super) fn string(&mut self) -> Result<bool, Fault> {
-        self.pos += 1;
-        let mut escaped = false;
+    /// Passes a string from its opening quote on, and says if it holds an escape sequence.
+    #[inline(always)]
+    fn string(&mut self, pos: usize) -> Result<(usize, bool), Fault> {
+        let pos = self.plain(pos + 1);
+        if self.byte(pos) == b'"' { Ok((pos + 1, false)) } else { self.string_with_escapes(pos) }
+    }
+
+    #[inline(never)]
+    fn string_with_escapes(&mut self, mut pos: usize) -> Result<(usize, bool), Fault> {
         loop {
-            self.plain();
-            match self.byte() {
-                b'"' => {
-                    self.pos += 1;
-                    return Ok(escaped);
-                }
-                b'\\' => {
-                    escaped = true;
-                    self.escape()?;
-                }
-                _ => return Err(Fault::Control),
+            match self.byte(pos) {
+                b'"' => return Ok((pos + 1, true)),
+                b'\\' => pos = self.escape(pos)?,
+                _ => return self.fault(pos, Fault::Control),
             }
+            pos = self.plain(pos);
         }
     }
 
-    /// Moves to the next byte of a string that is a quote, a backslash or a control character (or to the end of the
-    /// text), eight bytes at a time.
-    #[inline]
-    fn plain(&mut self) {
-        while let Some(eight) = self.text.get(self.pos..).and_then(<[u8]>::first_chunk::<8>) {
+    /// The next byte of a string that is a quote, a backslash or a control character (or the end of the text), searched
+    /// eight bytes at a time.
+    #[inline(always)]
+    fn plain(&self, mut pos: usize) -> usize {
+        while let Some(eight) = self.text.get(pos..).and_then(<[u8]>::first_chunk::<8>) {
             let special = special_bytes(u64::from_le_bytes(*eight));
             if special != 0 {
-                self.pos += special.trailing_zeros() as usize / 8;
-                return;
+                return pos + special.trailing_zeros() as usize / 8;
             }
-            self.pos += 8;
+            pos += 8;
         }
-        while !matches!(self.byte(), b'"' | b'\\' | 0..0x20) {
-            self.pos += 1;
+        while !matches!(self.byte(pos), b'"' | b'\\' | 0..0x20) {
+            pos += 1;
         }
+        pos
     }
 
-    fn escape(&mut self) -> Result<(), Fault> {
-        let rest = &self.text[self.pos..];
-        match rest {
-            [_, b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't', ..] => self.pos += 2,
+    fn escape(&mut self, pos: usize) -> Scanned {
+        match &self.text[pos..] {
+            [_, b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't', ..] => Ok(pos + 2),
             [_, b'u', hex @ ..] if hex.len() >= 4 && hex[..4].iter().all(u8::is_ascii_hexdigit) => {
                 // D800 to DFFF. Of the hexadecimal digits only 0 to 7 come before '8' in ASCII.
                 self.surrogates |= hex[0].eq_ignore_ascii_case(&b'd') && hex[1] >= b'8';
-                self.pos += 6;
+                Ok(pos + 6)
             }
-            _ => return Err(Fault::Escape),
+            _ => self.fault(pos, Fault::Escape),
         }
-        Ok(())
     }
 
     #[inline]
-    fn number(&mut self) -> Result<(), Fault> {
-        if self.byte() == b'-' {
-            self.pos += 1;
+    fn number(&mut self, mut pos: usize) -> Scanned {
+        if self.byte(pos) == b'-' {
+            pos += 1;
         }
         // No digit may follow a leading zero; the caller, who expects a comma or an end, sees to that.
-        if self.byte() == b'0' {
-            self.pos += 1;
-        } else {
-            self.digits()?;
+        pos = if self.byte(pos) == b'0' { pos + 1 } else { self.digits(pos)? };
+        if self.byte(pos) == b'.' {
+            pos = self.digits(pos + 1)?;
         }
-        if self.byte() == b'.' {
-            self.pos += 1;
-            self.digits()?;
-        }
-        if matches!(self.byte(), b'e' | b'E') {
-            self.pos += 1;
-            if matches!(self.byte(), b'+' | b'-') {
-                self.pos += 1;
+        if matches!(self.byte(pos), b'e' | b'E') {
+            pos += 1;
+            if matches!(self.byte(pos), b'+' | b'-') {
+                pos += 1;
             }
-            self.digits()?;
+            pos = self.digits(pos)?;
         }
-        Ok(())
+        Ok(pos)
     }
 
     #[inline]
-    fn digits(&mut self) -> Result<(), Fault> {
-        if !self.byte().is_ascii_digit() {
-            return Err(Fault::Number);
+    fn digits(&mut self, start: usize) -> Scanned {
+        let mut pos = start;
+        while self.byte(pos).is_ascii_digit() {
+            pos += 1;
         }
-        while self.byte().is_ascii_digit() {
-            self.pos += 1;
-        }
-        Ok(())
+        if pos == start { self.fault(pos, Fault::Number) } else { Ok(pos) }
     }
 
     #[inline]
-    fn literal(&mut self, literal: &[u8]) -> Result<(), Fault> {
-        if !self.text[self.pos..].starts_with(literal) {
-            return Err(Fault::Value);
-        }
-        self.pos += literal.len();
-        Ok(())
+    fn literal(&mut self, pos: usize, literal: &[u8]) -> Scanned {
+        if self.text[pos..].starts_with(literal) { Ok(pos + literal.len()) } else { self.fault(pos, Fault::Value) }
     }
 }
 
@@ -323,10 +308,10 @@ mod tests {
     use super::*;
 
     fn scan(text: &str) -> Result<(), Fault> {
-        let mut scanner = Scanner::new(text.as_bytes(), 0);
-        scanner.space();
-        scanner.skip()?;
-        scanner.end()
+        let mut scanner = Scanner::new(text.as_bytes());
+        let start = scanner.space(0);
+        let end = scanner.skip(start)?;
+        scanner.end(end).map(drop)
     }
 
     fn assert_agrees(text: &str) {
@@ -385,8 +370,8 @@ mod tests {
             (r#"{"\uDFFF":1}"#, false, true),
             (r#"["\uD7FF","\ue000"]"#, false, false),
         ] {
-            let mut scanner = Scanner::new(text.as_bytes(), 0);
-            scanner.skip().unwrap();
+            let mut scanner = Scanner::new(text.as_bytes());
+            scanner.skip(0).unwrap();
             assert_eq!((scanner.spaced, scanner.surrogates), (spaced, surrogates), "{text}");
         }
     }
@@ -407,9 +392,9 @@ mod tests {
 
         #[test]
         fn never_panics(text in proptest::collection::vec(any::<u8>(), 0..64), start in 0_usize..64) {
-            let mut scanner = Scanner::new(&text, start.min(text.len()));
-            let _ = scanner.skip();
-            prop_assert!(scanner.pos() <= text.len());
+            let mut scanner = Scanner::new(&text);
+            let end = scanner.skip(start.min(text.len())).unwrap_or_else(|_| scanner.fault_at());
+            prop_assert!(end <= text.len());
         }
     }
 }

@@ -45,10 +45,10 @@ pub fn consumer_config(kafka: &Kafka, group: &str) -> ClientConfig {
     config
 }
 
-/// Sizes: at most 16 MiB wait in the client, plus one answer of a broker on the way.
+/// Sizes: at most 8 MiB wait in the client, plus one answer of a broker on the way.
 const DEFAULTS: &[(&str, &str)] = &[
-    ("queued.max.messages.kbytes", "16384"),
-    ("fetch.max.bytes", "8388608"),
+    ("queued.max.messages.kbytes", "8192"),
+    ("fetch.max.bytes", "4194304"),
     ("fetch.message.max.bytes", "1048576"),
     // With the default of a second the client sleeps whenever its queue was full for a moment.
     ("fetch.queue.backoff.ms", "5"),

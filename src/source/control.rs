@@ -32,7 +32,7 @@ pub(super) enum Command {
     Hold,
     Record(Vec<PositionToStore>, oneshot::Sender<Recorded>),
     Rejoin(oneshot::Sender<Result<(), SourceError>>),
-    Close(Instant, oneshot::Sender<()>),
+    Close(Instant, oneshot::Sender<Closed>),
 }
 
 /// Sends commands to the consumer thread. Every one is carried out in the order in which it was sent; each question is
@@ -144,12 +144,14 @@ impl Control {
         let (reply, answer) = oneshot::channel();
         self.send(Command::Close(Instant::now() + deadline, reply));
         match tokio::time::timeout(deadline + CLOSE_GRACE, answer).await {
-            Ok(_) => Closed::Left,
+            Ok(Ok(closed)) => closed,
+            // The thread has ended before.
+            Ok(Err(_)) => Closed::Left,
             Err(_) => {
                 warn!(
                     code = "source-abandoned",
                     topic = %self.topic,
-                    "the Kafka client did not close in time and is left behind; the group notices when its session ends"
+                    "the consumer thread is busy with Kafka and left behind; the group notices when its session ends"
                 );
                 Closed::Abandoned
             }

@@ -1,10 +1,13 @@
 //! Records are packed into chunks, and the chunks wait here until the pipeline and the memory budget take them.
 
 use std::collections::VecDeque;
+use std::fmt;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::SourceSpec;
 use crate::domain::{Offset, Partition};
@@ -24,8 +27,10 @@ pub(super) enum Offered {
     Unwanted,
 }
 
+/// A share of the budget and a place in the channel; `None` when nobody listens any more.
+type Place = Option<(OwnedSemaphorePermit, mpsc::OwnedPermit<Chunk>)>;
+
 /// The chunk being filled, and those that are full.
-#[derive(Debug)]
 pub(super) struct Filling {
     topic: Arc<str>,
     records_max: usize,
@@ -35,8 +40,18 @@ pub(super) struct Filling {
     budget_kib_max: u32,
     fence: u64,
     open: Option<(Chunk, Instant)>,
+    /// Room to make for the next chunk: what the last one took, and an eighth.
+    usual: (usize, usize),
     full: VecDeque<Chunk>,
+    /// Our turn in the queue for the first full chunk's place.
+    waiting: Option<Pin<Box<dyn Future<Output = Place> + Send>>>,
     sender: mpsc::Sender<Chunk>,
+}
+
+impl fmt::Debug for Filling {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Filling").field("fence", &self.fence).field("full", &self.full.len()).finish_non_exhaustive()
+    }
 }
 
 impl Filling {
@@ -50,7 +65,9 @@ impl Filling {
             budget_kib_max: spec.budget_kib_max.max(1),
             fence: 0,
             open: None,
+            usual: (0, 0),
             full: VecDeque::new(),
+            waiting: None,
             sender,
         }
     }
@@ -84,8 +101,9 @@ impl Filling {
     }
 
     fn chunk(&mut self, now: Instant) -> &mut Chunk {
-        let (topic, fence) = (&self.topic, self.fence);
-        let (chunk, _) = self.open.get_or_insert_with(|| (Chunk::new(Arc::clone(topic), fence), now));
+        let (topic, fence, (bytes, records)) = (&self.topic, self.fence, self.usual);
+        let fresh = || (Chunk::with_capacity(Arc::clone(topic), fence, bytes, records), now);
+        let (chunk, _) = self.open.get_or_insert_with(fresh);
         chunk
     }
 
@@ -103,6 +121,7 @@ impl Filling {
 
     fn close(&mut self) {
         if let Some((chunk, _)) = self.open.take() {
+            self.usual = (chunk.bytes() + chunk.bytes() / 8, chunk.len() + chunk.len() / 8);
             self.full.push_back(chunk);
         }
     }
@@ -117,6 +136,7 @@ impl Filling {
     pub(super) fn discard(&mut self) {
         self.open = None;
         self.full.clear();
+        self.waiting = None;
     }
 
     /// What was read up to now keeps its fence; chunks carry `fence` from now on.
@@ -125,28 +145,36 @@ impl Filling {
         self.fence = fence;
     }
 
-    /// Hands on what is full, as far as channel and budget have room.
-    pub(super) fn offer(&mut self) -> Offered {
-        while let Some(mut chunk) = self.full.pop_front() {
-            if chunk.permit.is_none() {
-                let permits = permits(weight(&chunk), self.budget_kib_max);
-                chunk.permit = Arc::clone(&self.budget).try_acquire_many_owned(permits).ok();
-            }
-            if chunk.permit.is_none() {
-                self.full.push_front(chunk);
-                return Offered::Stalled;
-            }
-            match self.sender.try_send(chunk) {
-                Ok(()) => {}
-                Err(mpsc::error::TrySendError::Full(chunk)) => {
-                    self.full.push_front(chunk);
-                    return Offered::Stalled;
+    /// Hands on what is full, as far as channel and budget have room. `wake` is called when they have again.
+    pub(super) fn offer(&mut self, wake: &Waker) -> Offered {
+        while let Some(chunk) = self.full.front() {
+            let kib = permits(weight(chunk), self.budget_kib_max);
+            let (budget, sender) = (Arc::clone(&self.budget), self.sender.clone());
+            // The budget serves who waits in turn, so a small chunk can't starve a large one of another pipeline.
+            let waiting = self.waiting.get_or_insert_with(|| Box::pin(place(budget, sender, kib)));
+            match waiting.as_mut().poll(&mut Context::from_waker(wake)) {
+                Poll::Pending => return Offered::Stalled,
+                Poll::Ready(None) => {
+                    self.discard();
+                    return Offered::Unwanted;
                 }
-                Err(mpsc::error::TrySendError::Closed(_)) => return Offered::Unwanted,
+                Poll::Ready(Some((share, place))) => {
+                    self.waiting = None;
+                    if let Some(mut chunk) = self.full.pop_front() {
+                        chunk.permit = Some(share);
+                        place.send(chunk);
+                    }
+                }
             }
         }
         Offered::AllTaken
     }
+}
+
+async fn place(budget: Arc<Semaphore>, sender: mpsc::Sender<Chunk>, kib: u32) -> Place {
+    let share = budget.acquire_many_owned(kib).await.ok()?;
+    let place = sender.reserve_owned().await.ok()?;
+    Some((share, place))
 }
 
 fn weight(chunk: &Chunk) -> usize {
@@ -178,6 +206,15 @@ mod tests {
         filling.push(head, None, Some(value), std::iter::empty(), Instant::now())
     }
 
+    #[derive(Default)]
+    struct Woken(std::sync::atomic::AtomicBool);
+
+    impl std::task::Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, std::sync::atomic::Ordering::Relaxed);
+        }
+    }
+
     fn offsets(chunk: &Chunk) -> Vec<Offset> {
         chunk.iter().map(|record| record.offset).collect()
     }
@@ -188,7 +225,7 @@ mod tests {
         assert!(!push(&mut filling, 0, b"a"));
         assert!(push(&mut filling, 1, b"b"));
         assert!(push(&mut filling, 2, &vec![0; 600_000]));
-        assert_eq!(filling.offer(), Offered::AllTaken);
+        assert_eq!(filling.offer(Waker::noop()), Offered::AllTaken);
         assert_eq!(offsets(&chunks.try_recv().expect("first")), [0, 1]);
         assert_eq!(offsets(&chunks.try_recv().expect("second")), [2]);
 
@@ -197,7 +234,7 @@ mod tests {
         filling.close_if_due(due - Duration::from_millis(1));
         assert!(filling.due().is_some());
         filling.close_if_due(due);
-        assert_eq!(filling.offer(), Offered::AllTaken);
+        assert_eq!(filling.offer(Waker::noop()), Offered::AllTaken);
         assert_eq!(offsets(&chunks.try_recv().expect("third")), [3]);
     }
 
@@ -207,12 +244,15 @@ mod tests {
         for offset in 0..6 {
             push(&mut filling, offset, b"x");
         }
-        assert_eq!(filling.offer(), Offered::Stalled);
+        assert_eq!(filling.offer(Waker::noop()), Offered::Stalled);
         let first = chunks.try_recv().expect("first");
         assert!(chunks.try_recv().is_err(), "the budget holds one chunk");
-        assert_eq!(filling.offer(), Offered::Stalled);
+        assert_eq!(filling.offer(Waker::noop()), Offered::Stalled);
+        let woken = Arc::new(Woken::default());
+        assert_eq!(filling.offer(&Waker::from(Arc::clone(&woken))), Offered::Stalled);
         drop(first);
-        assert_eq!(filling.offer(), Offered::Stalled);
+        assert!(woken.0.load(std::sync::atomic::Ordering::Relaxed), "room wakes");
+        assert_eq!(filling.offer(Waker::noop()), Offered::Stalled);
         assert_eq!(offsets(&chunks.try_recv().expect("second")), [2, 3]);
     }
 
@@ -220,7 +260,7 @@ mod tests {
     fn a_chunk_larger_than_the_budget_passes() {
         let (mut filling, mut chunks) = filling(4);
         push(&mut filling, 0, &vec![0; 1 << 20]);
-        assert_eq!(filling.offer(), Offered::AllTaken);
+        assert_eq!(filling.offer(Waker::noop()), Offered::AllTaken);
         assert_eq!(chunks.try_recv().expect("passed").permit.expect("holds").num_permits(), 4);
     }
 
@@ -231,7 +271,7 @@ mod tests {
         filling.reached(1, 9, Instant::now());
         push(&mut filling, 6, b"x");
         filling.raise(1);
-        filling.offer();
+        filling.offer(Waker::noop());
         assert_eq!(chunks.try_recv().expect("one").reached, BTreeMap::from([(1, 9)]));
     }
 
@@ -244,7 +284,7 @@ mod tests {
         filling.raise(8);
         push(&mut filling, 2, b"z");
         filling.raise(9);
-        filling.offer();
+        filling.offer(Waker::noop());
         let (first, second) = (chunks.try_recv().expect("first"), chunks.try_recv().expect("second"));
         assert_eq!((first.fence, offsets(&first)), (7, vec![1]));
         assert_eq!((second.fence, offsets(&second)), (8, vec![2]));
@@ -256,6 +296,6 @@ mod tests {
         drop(chunks);
         push(&mut filling, 0, b"x");
         filling.raise(1);
-        assert_eq!(filling.offer(), Offered::Unwanted);
+        assert_eq!(filling.offer(Waker::noop()), Offered::Unwanted);
     }
 }

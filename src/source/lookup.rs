@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::metadata::{Metadata, MetadataPartition, MetadataTopic};
 use rdkafka::topic_partition_list::{Offset as At, TopicPartitionList};
+
+use tracing::debug;
 
 use super::SourceError;
 use super::context::Context;
@@ -16,6 +19,9 @@ use crate::domain::{Offset, Partition, Range, Stored};
 
 /// Longest wait for one question to the brokers. The thread does not poll meanwhile.
 const ANSWER: Duration = Duration::from_secs(5);
+
+/// Longest wait for an answer that nobody needs: what the client would sleep otherwise.
+const NUDGE: Duration = Duration::from_secs(1);
 
 /// What the cluster says about the pipeline's topic and group.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,17 +51,23 @@ impl Lookup {
         consumer: &BaseConsumer<Context>,
         partitions: &[Partition],
     ) -> Result<PositionsRead, SourceError> {
-        let topic_id = self.topic_id(consumer)?;
-        let all = self.partitions(consumer)?;
+        let metadata = self.metadata(consumer)?;
+        let topic_id = self.id(consumer, &metadata)?;
+        let topic = metadata.topics().iter().find(|topic| topic.name() == &*self.topic);
+        let all: Vec<_> = topic.into_iter().flat_map(|topic| topic.partitions()).map(MetadataPartition::id).collect();
         let stored = self.stored(consumer, &all)?;
         let log = self.log(consumer, partitions)?;
         let cluster_id = consumer.client().fetch_cluster_id(ANSWER);
         Ok(PositionsRead { stored, log, topic_id, cluster_id })
     }
 
-    /// Id of the topic.
+    /// Id of the topic as it is now.
     pub(super) fn topic_id(&self, consumer: &BaseConsumer<Context>) -> Result<Option<String>, SourceError> {
-        match native::topic_id(consumer.client(), &self.topic, ANSWER) {
+        self.id(consumer, &self.metadata(consumer)?)
+    }
+
+    fn id(&self, consumer: &BaseConsumer<Context>, metadata: &Metadata) -> Result<Option<String>, SourceError> {
+        match native::topic_id(consumer.client(), metadata.orig_broker_id(), &self.topic, ANSWER) {
             Ok(id) => Ok(id),
             Err(Some(RDKafkaErrorCode::UnsupportedFeature | RDKafkaErrorCode::UnsupportedVersion)) => Ok(None),
             Err(Some(code)) => Err(self.error("the id", code)),
@@ -63,16 +75,14 @@ impl Lookup {
         }
     }
 
-    fn partitions(&self, consumer: &BaseConsumer<Context>) -> Result<Vec<Partition>, SourceError> {
+    fn metadata(&self, consumer: &BaseConsumer<Context>) -> Result<Metadata, SourceError> {
         let what = "the list of partitions";
         let metadata = consumer.fetch_metadata(Some(&self.topic), ANSWER).map_err(|e| self.failed(what, &e))?;
-        let Some(topic) = metadata.topics().iter().find(|topic| topic.name() == &*self.topic) else {
-            return Err(self.unanswered(what, "the answer does not name it".to_owned()));
-        };
-        if let Some(error) = topic.error() {
-            return Err(self.error(what, error.into()));
+        match metadata.topics().iter().find(|topic| topic.name() == &*self.topic).map(MetadataTopic::error) {
+            Some(None) => Ok(metadata),
+            Some(Some(error)) => Err(self.error(what, error.into())),
+            None => Err(self.unanswered(what, "the answer does not name it".to_owned())),
         }
-        Ok(topic.partitions().iter().map(rdkafka::metadata::MetadataPartition::id).collect())
     }
 
     /// Stored positions. All of them, or an error.
@@ -137,6 +147,14 @@ impl Lookup {
         let asked = self.list(partitions.iter().map(|partition| (*partition, time)))?;
         let answer = consumer.offsets_for_times(asked, ANSWER);
         Ok(self.complete(what, answer)?.into_iter().map(|e| (e.partition, e.offset)).collect())
+    }
+
+    /// Makes the client look at resumed partitions now. The thread of a broker sleeps up to a second before it sees
+    /// them by itself; any request to that broker wakes it.
+    pub(super) fn nudge(&self, consumer: &BaseConsumer<Context>, partitions: &[Partition]) {
+        let asked = self.list(partitions.iter().map(|partition| (*partition, At::End)));
+        let answer = asked.map(|list| consumer.offsets_for_times(list, NUDGE));
+        debug!(answered = matches!(answer, Ok(Ok(_))), "nudged");
     }
 
     /// Where `start` is, as numbers.

@@ -74,7 +74,7 @@ pub struct SourceSpec {
 }
 
 impl SourceSpec {
-    /// The usual packing: chunks of 512 KiB, 4096 records or 20 ms, four of them ahead, 10 s to let go of partitions.
+    /// The usual packing: chunks of 512 KiB, 4096 records or 20 ms, eight of them ahead, 10 s to let go of partitions.
     pub fn new(kafka: config::Kafka, topic: Arc<str>, group: Arc<str>, budget_kib_max: u32) -> Self {
         Self {
             kafka,
@@ -83,7 +83,7 @@ impl SourceSpec {
             chunk_records_max: 4096,
             chunk_bytes_max: 512 * 1024,
             chunk_linger: Duration::from_millis(20),
-            chunks_ahead: 4,
+            chunks_ahead: 8,
             budget_kib_max,
             release_deadline: Duration::from_secs(10),
         }

@@ -123,10 +123,13 @@ pub(super) fn elements(list: &TopicPartitionList) -> Vec<Element> {
 /// The id that the cluster gave the topic when it was created, as Kafka's tools print it; `None` if the cluster has no
 /// such ids (brokers before 2.8) or does not answer this question.
 ///
+/// `broker` is asked: any broker knows, and librdkafka's mock cluster names no controller.
+///
 /// # Errors
 /// The error code when the topic can't be described, `None` when nobody answered within `timeout`.
 pub(super) fn topic_id(
     client: &Client<Context>,
+    broker: i32,
     topic: &str,
     timeout: Duration,
 ) -> Result<Option<String>, Option<RDKafkaErrorCode>> {
@@ -141,6 +144,7 @@ pub(super) fn topic_id(
         let options = c::rd_kafka_AdminOptions_new(handle, c::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS);
         let mut refusal = [0 as c_char; 128];
         c::rd_kafka_AdminOptions_set_request_timeout(options, milliseconds, refusal.as_mut_ptr(), refusal.len());
+        c::rd_kafka_AdminOptions_set_broker(options, broker, refusal.as_mut_ptr(), refusal.len());
         let topics = c::rd_kafka_TopicCollection_of_topic_names(names.as_mut_ptr(), names.len());
         let queue = c::rd_kafka_queue_new(handle);
         c::rd_kafka_DescribeTopics(handle, topics, options, queue);

@@ -15,6 +15,7 @@ use loadlock::source::{PositionToStore, Recorded, Source, SourceEvent, SourceSpe
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use tokio::sync::{Semaphore, oneshot};
 
@@ -309,4 +310,54 @@ pub fn stored(offset: Offset, metadata: &str) -> Option<Stored> {
 /// Every offset of `partition` from `start` to before `end`.
 pub fn span(partition: Partition, start: Offset, end: Offset) -> Vec<(Partition, Offset)> {
     (start..end).map(|offset| (partition, offset)).collect()
+}
+
+/// The three ways in which a group can share its partitions out.
+pub const EAGER: &[(&str, &str)] = &[("partition.assignment.strategy", "range")];
+pub const COOPERATIVE: &[(&str, &str)] = &[("partition.assignment.strategy", "cooperative-sticky")];
+pub const CONSUMER: &[(&str, &str)] = &[("group.protocol", "consumer")];
+
+/// A topic and a group of a test's own.
+pub struct Place {
+    pub brokers: String,
+    pub topic: String,
+    pub group: String,
+}
+
+impl Place {
+    pub async fn new(test: &str, partitions: i32) -> Option<Self> {
+        let brokers = real_brokers(test)?;
+        let (topic, group) = (unique(test), unique("group"));
+        create_topic(&brokers, &topic, partitions).await;
+        Some(Self { brokers, topic, group })
+    }
+
+    pub fn member(&self, properties: &[(&str, &str)]) -> Member {
+        Member::start(spec(&self.brokers, &self.topic, &self.group, properties))
+    }
+
+    pub fn writer(&self) -> Writer {
+        Writer::new(&self.brokers, &self.topic)
+    }
+
+    /// Member ids of the group, as the broker lists them.
+    pub fn member_ids(&self) -> Vec<String> {
+        let consumer: BaseConsumer =
+            rdkafka::ClientConfig::new().set("bootstrap.servers", &self.brokers).create().expect("a client");
+        let list = consumer.fetch_group_list(Some(&self.group), Duration::from_secs(10)).expect("listed");
+        list.groups().iter().flat_map(|group| group.members()).map(|member| member.id().to_owned()).collect()
+    }
+}
+
+/// Whether the brokers speak the newer protocol; a client waits for ever on those that do not.
+pub async fn speaks_consumer_protocol(brokers: &str, test: &str) -> bool {
+    let resource = rdkafka::admin::ResourceSpecifier::Broker(1);
+    let results = admin(brokers).describe_configs([&resource], &AdminOptions::new()).await.expect("described");
+    let config = results.into_iter().next().expect("one").expect("described");
+    let enabled = config.entry_map().get("group.coordinator.rebalance.protocols").and_then(|entry| entry.value.clone());
+    let speaks = enabled.is_some_and(|protocols| protocols.contains("consumer"));
+    if !speaks {
+        eprintln!("SKIPPED broker: {test}: these brokers do not enable group.protocol=consumer");
+    }
+    speaks
 }

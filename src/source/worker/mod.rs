@@ -7,6 +7,7 @@ mod record;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::task::{Wake, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -17,7 +18,7 @@ use tracing::{debug, warn};
 
 use super::client::consumer_config;
 use super::context::Context;
-use super::control::Command;
+use super::control::{Closed, Command};
 use super::event::SourceEvent;
 use super::filling::Filling;
 use super::flow::Flow;
@@ -32,7 +33,7 @@ use crate::record::Chunk;
 /// Longest sleep when nothing is going on. A command or anything from Kafka ends it at once.
 const NAP: Duration = Duration::from_millis(50);
 
-/// Longest sleep while something is waited for that wakes nobody (room in the pipeline, a release, a retry).
+/// Longest sleep while something is waited for that wakes nobody (a release, a retry).
 const SHORT_NAP: Duration = Duration::from_millis(2);
 
 /// Time given to the old membership on a rejoin.
@@ -50,6 +51,8 @@ pub(super) struct Worker {
     membership: Membership,
     flow: Flow,
     filling: Filling,
+    /// Ends this thread's sleep.
+    waker: Waker,
     leaving: Option<rebalance::Leaving>,
     recording: Option<(Recording, oneshot::Sender<Recorded>)>,
     to_record: VecDeque<(Vec<PositionToStore>, oneshot::Sender<Recorded>)>,
@@ -63,11 +66,20 @@ pub(super) struct Worker {
     reported: Vec<&'static str>,
 }
 
+/// Wakes a thread.
+struct Unpark(thread::Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
 /// What a turn found.
 enum Turn {
     Busy,
     Idle,
-    Closed,
+    Close(Instant, Option<oneshot::Sender<Closed>>),
 }
 
 impl Worker {
@@ -80,7 +92,8 @@ impl Worker {
         commands: mpsc::UnboundedReceiver<Command>,
     ) -> Result<Self, SourceError> {
         let now = Instant::now();
-        let consumer = subscribe(&spec)?;
+        let consumer = client(&spec)?;
+        subscribe(&consumer, &spec)?;
         Ok(Self {
             lookup: Lookup { topic: Arc::clone(&spec.topic), group: Arc::clone(&spec.group) },
             filling: Filling::new(&spec, budget, chunks),
@@ -91,6 +104,7 @@ impl Worker {
             commands,
             membership: Membership::default(),
             flow: Flow::default(),
+            waker: Waker::noop().clone(),
             leaving: None,
             recording: None,
             to_record: VecDeque::new(),
@@ -110,32 +124,30 @@ impl Worker {
             match self.turn() {
                 Turn::Busy => {}
                 Turn::Idle => thread::park_timeout(self.nap()),
-                Turn::Closed => return,
+                Turn::Close(deadline, reply) => {
+                    let closed = self.leave(deadline);
+                    let _nobody_waits = reply.map(|reply| reply.send(closed));
+                    return;
+                }
             }
         }
     }
 
-    /// Anything that arrives in the client's queue ends this thread's sleep.
+    /// Anything that arrives in the client's queue, and room for a chunk, end this thread's sleep.
     fn wake_me(&mut self) {
-        let me = thread::current();
-        self.consumer.set_nonempty_callback(move || me.unpark());
+        self.waker = Waker::from(Arc::new(Unpark(thread::current())));
+        let waker = self.waker.clone();
+        self.consumer.set_nonempty_callback(move || waker.wake_by_ref());
     }
 
     fn turn(&mut self) -> Turn {
         let now = Instant::now();
         loop {
             match self.commands.try_recv() {
-                Ok(Command::Close(deadline, reply)) => {
-                    self.leave(deadline);
-                    let _nobody_waits = reply.send(());
-                    return Turn::Closed;
-                }
+                Ok(Command::Close(deadline, reply)) => return Turn::Close(deadline, Some(reply)),
                 Ok(command) => self.obey(command, now),
                 Err(mpsc::error::TryRecvError::Empty) => break,
-                Err(mpsc::error::TryRecvError::Disconnected) => {
-                    self.leave(now + LEAVE);
-                    return Turn::Closed;
-                }
+                Err(mpsc::error::TryRecvError::Disconnected) => return Turn::Close(now + LEAVE, None),
             }
         }
         let busy = self.read(now);
@@ -149,10 +161,7 @@ impl Worker {
     }
 
     fn nap(&self) -> Duration {
-        let waiting = self.leaving.is_some()
-            || self.recording.is_some()
-            || !self.room.is_free()
-            || !self.flow.seeking().is_empty();
+        let waiting = self.leaving.is_some() || self.recording.is_some() || !self.flow.seeking().is_empty();
         let longest = if waiting { SHORT_NAP } else { NAP };
         match self.filling.due() {
             Some(due) => due.saturating_duration_since(Instant::now()).min(longest),
@@ -214,48 +223,28 @@ impl Worker {
     /// Closes this membership and makes a new one.
     fn rejoin(&mut self, now: Instant) -> Result<(), SourceError> {
         self.lose("leaving the group to join as a new member");
-        self.close_consumer(now + LEAVE);
-        let fresh = subscribe(&self.spec)?;
+        self.give_up_recording("rejoining as a new member");
+        let born = Instant::now();
+        let fresh = client(&self.spec)?;
+        self.answer_open_rebalances();
         let old = std::mem::replace(&mut self.consumer, fresh);
-        self.born = Instant::now();
-        self.counters_at = self.born;
+        let _either_way = close(old, now + LEAVE);
+        self.born = born;
+        self.counters_at = born;
         self.copies = Copies::default();
         self.membership = Membership::default();
         self.room = read::Room::Free;
         self.wake_me();
-        // Dropping a client waits for its last connection; nobody else has to.
-        if let Err(error) = thread::Builder::new().name("old source".to_owned()).spawn(move || drop(old)) {
-            warn!(%error, "the old Kafka client was dropped in place");
-        }
-        Ok(())
+        subscribe(&self.consumer, &self.spec)
     }
 
     /// Leaves the group for good.
-    fn leave(&mut self, deadline: Instant) {
-        self.leaving = None;
-        self.hold();
-        self.filling.discard();
+    fn leave(mut self, deadline: Instant) -> Closed {
         self.membership.take_all();
         self.membership.mark_gone("the source is closing".to_owned());
-        self.close_consumer(deadline);
         self.give_up_recording("the source has been closed");
-    }
-
-    fn close_consumer(&mut self, deadline: Instant) {
-        self.consumer.context().close();
-        // A rebalance that waits for our answer gets it now.
         self.answer_open_rebalances();
-        if let Err(error) = self.consumer.close_queue() {
-            debug!(%error, "the client is closed already");
-            return;
-        }
-        while !self.consumer.closed() {
-            if Instant::now() >= deadline {
-                warn!(code = "source-close", topic = %self.spec.topic, "leaving the group takes too long; not waited for");
-                return;
-            }
-            let _last_words = self.consumer.poll(Duration::from_millis(10));
-        }
+        close(self.consumer, deadline)
     }
 
     fn give_up_recording(&mut self, why: &str) {
@@ -283,11 +272,30 @@ impl Worker {
     }
 }
 
-fn subscribe(spec: &SourceSpec) -> Result<BaseConsumer<Context>, SourceError> {
+fn client(spec: &SourceSpec) -> Result<BaseConsumer<Context>, SourceError> {
     let made = consumer_config(&spec.kafka, &spec.group).create_with_context(Context::default());
-    let consumer: BaseConsumer<Context> = made.map_err(|error| settings(&error))?;
-    consumer.subscribe(&[&spec.topic]).map_err(|error| settings(&error))?;
-    Ok(consumer)
+    made.map_err(|error| settings(&error))
+}
+
+fn subscribe(consumer: &BaseConsumer<Context>, spec: &SourceSpec) -> Result<(), SourceError> {
+    consumer.subscribe(&[&spec.topic]).map_err(|error| settings(&error))
+}
+
+/// Leaves the group and destroys the client, both of which dropping it does, without an end if Kafka or librdkafka
+/// hangs. So a thread of its own does it, and is left behind at the deadline.
+fn close(consumer: BaseConsumer<Context>, deadline: Instant) -> Closed {
+    consumer.context().close();
+    let (done, closed) = std::sync::mpsc::channel();
+    let closing = thread::Builder::new().name("source closing".to_owned()).spawn(move || {
+        drop(consumer);
+        let _nobody_waits = done.send(());
+    });
+    let time = deadline.saturating_duration_since(Instant::now());
+    if closing.is_ok() && closed.recv_timeout(time).is_ok() {
+        return Closed::Left;
+    }
+    warn!(code = "source-abandoned", "leaving the group takes too long; the group notices when the session ends");
+    Closed::Abandoned
 }
 
 /// The client's refusal without the value, which may be a secret.
@@ -310,7 +318,7 @@ mod tests {
         let properties = BTreeMap::from([(name.to_owned(), value.to_owned())]);
         let kafka = Kafka { brokers: "127.0.0.1:1".into(), properties };
         let spec = SourceSpec::new(kafka, "t".into(), "g".into(), 1);
-        subscribe(&spec).err().map(|error| error.to_string()).expect("refused")
+        client(&spec).err().map(|error| error.to_string()).expect("refused")
     }
 
     #[test]

@@ -42,12 +42,6 @@ pub(super) enum Room {
     Paused,
 }
 
-impl Room {
-    pub(super) fn is_free(self) -> bool {
-        self == Self::Free
-    }
-}
-
 impl Worker {
     /// Polls what is there. True if there was something.
     pub(super) fn read(&mut self, now: Instant) -> bool {
@@ -102,7 +96,7 @@ impl Worker {
 
     /// Hands full chunks on, and keeps book of the room.
     pub(super) fn hand_on(&mut self, now: Instant) {
-        match (self.filling.offer(), self.room) {
+        match (self.filling.offer(&self.waker), self.room) {
             (Offered::AllTaken | Offered::Unwanted, Room::Free | Room::Stalled(_)) => self.room = Room::Free,
             (Offered::AllTaken | Offered::Unwanted, Room::Paused) => {
                 self.room = Room::Free;
@@ -165,7 +159,10 @@ impl Worker {
     }
 
     fn resume(&self, partitions: &[Partition]) {
-        self.set_paused(partitions, false);
+        if !partitions.is_empty() {
+            self.set_paused(partitions, false);
+            self.lookup.nudge(&self.consumer, partitions);
+        }
     }
 
     fn set_paused(&self, partitions: &[Partition], pause: bool) {

@@ -74,8 +74,8 @@ impl Worker {
         }
         if let Err(why) = self.check_membership() {
             self.leaving = None;
-            self.give_back(&partitions);
-            return self.lose(&why);
+            self.lose(&why);
+            return self.give_back(&partitions);
         }
         let (release, released) = oneshot::channel();
         let deadline = now + self.spec.release_deadline.min(self.half_a_poll_interval());
@@ -91,8 +91,8 @@ impl Worker {
         let partitions = leaving.partitions.clone();
         if let Err(why) = self.check_membership() {
             self.leaving = None;
-            self.give_back(&partitions);
-            return self.lose(&why);
+            self.lose(&why);
+            return self.give_back(&partitions);
         }
         let late = self.leaving.as_ref().is_some_and(|leaving| now >= leaving.deadline);
         if late && !released {
