@@ -151,9 +151,8 @@ impl World {
             ids.clear();
         }
         let event = if failed {
-            let refused = !self.healed && self.rng.permille(30);
-            let stop = refused.then(|| Stop { code: StopCode::LoadRefused, what: "no such column".to_owned() });
-            Event::LoadFailed { ticket, stop }
+            let stop = Stop { code: StopCode::LoadRefused, what: "no such column".to_owned() };
+            Event::LoadFailed { ticket, stop: (!self.healed && self.rng.permille(30)).then_some(stop) }
         } else {
             Event::Prepared { ticket, ids, now_ms: 0 }
         };
@@ -208,8 +207,9 @@ impl World {
             let stored = self.rng.below(request.positions.len());
             let only = request.positions.iter().enumerate().filter(|(place, _)| *place == stored);
             let only = only.map(|(_, position)| position.partition).collect();
-            self.tally.count("half stored");
-            self.store(&request, Some(&only))
+            let answer = self.store(&request, Some(&only));
+            let refused = matches!(answer, RecordAnswer::Refused(_));
+            if refused && self.rng.half() { RecordAnswer::Unclear("half of it".to_owned()) } else { answer }
         } else {
             self.store(&request, None)
         };
@@ -221,8 +221,9 @@ impl World {
             RecordAnswer::Stored => "stored",
             RecordAnswer::Passing(_) => "refused by a passing rebalance",
             RecordAnswer::Gone(_) => "refused, membership gone",
-            RecordAnswer::Refused(_) => "refused, half stored",
-            RecordAnswer::NotOwned | RecordAnswer::Unclear(_) => "not sent",
+            RecordAnswer::Refused(_) => "half stored, refused",
+            RecordAnswer::Unclear(_) => "half stored, answer unclear",
+            RecordAnswer::NotOwned => "not sent",
         });
         let Some(process) = self.processes.get_mut(index) else { return };
         if process.believes_the_answer() {
@@ -266,9 +267,9 @@ impl World {
                 self.tally.count(match answer {
                     RecordAnswer::Stored => "a late copy was stored",
                     RecordAnswer::Passing(_)
+                    | RecordAnswer::Unclear(_)
                     | RecordAnswer::Gone(_)
                     | RecordAnswer::Refused(_)
-                    | RecordAnswer::Unclear(_)
                     | RecordAnswer::NotOwned => "a late copy was refused",
                 });
             }

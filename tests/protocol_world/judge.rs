@@ -114,7 +114,8 @@ impl Judge {
             }
         }
         let there: BTreeSet<_> = self.visible.keys().copied().collect();
-        if there != expected {
+        // What has come to a standstill is missing rows for that reason alone.
+        if there != expected && self.violations.is_empty() {
             let missing: Vec<_> = expected.difference(&there).collect();
             let strange: Vec<_> = there.difference(&expected).collect();
             self.broken("EO-2", format!("in the end missing {missing:?}, never asked for {strange:?}"));

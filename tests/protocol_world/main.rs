@@ -1,7 +1,7 @@
 //! A seeded random world around the production protocol: several processes, a broker and an engine in which every
 //! request may be lost, late, doubled or half stored. A judge that sees everything counts each row.
 //!
-//! `LOADLOCK_SEED=n` runs one seed and prints what happened; `LOADLOCK_SEEDS=n` runs so many.
+//! `LOADLOCK_SEED=n` runs one seed, `LOADLOCK_SEEDS=n` the first n; a seed that fails prints what led to it.
 
 #![expect(clippy::print_stdout, clippy::panic, reason = "a failing seed shows itself and what led to it")]
 
@@ -24,7 +24,7 @@ use tally::Tally;
 use world::World;
 
 /// Seeds of an ordinary run.
-const SEEDS: u64 = 3000;
+const SEEDS: u64 = 8000;
 
 /// Lines of a failing world that are shown.
 const LINES: usize = 300;
@@ -72,7 +72,8 @@ const WANTED: &[&str] = &[
     "first positions stored",
     "frozen or thawed",
     "generation rose without a callback",
-    "half stored",
+    "half stored, answer unclear",
+    "half stored, refused",
     "intents sent",
     "its end positions were not stored for all its partitions",
     "its intent was not stored for all its partitions",
@@ -93,7 +94,6 @@ const WANTED: &[&str] = &[
     "read back without what has gone",
     "rebalances",
     "refused by a passing rebalance",
-    "refused, half stored",
     "refused, membership gone",
     "revocation went on without release",
     "revocation while a commit is being read back",
@@ -133,7 +133,8 @@ fn every_record_arrives_once() {
         }
     }
     println!("{}", tally.lines());
-    if number("LOADLOCK_SEED").is_none() {
+    // A few seeds can't see everything.
+    if number("LOADLOCK_SEED").is_none() && seeds().end >= SEEDS {
         assert_eq!(tally.missing(WANTED), Vec::<&str>::new(), "never happened");
     }
 }

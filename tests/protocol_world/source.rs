@@ -98,11 +98,15 @@ impl Source {
     fn may_read_back(&self) -> bool {
         let Some(Recording { answer: Some(answer), generation, .. }) = &self.recording else { return false };
         match answer {
-            RecordAnswer::Passing(_) | RecordAnswer::Unclear(_) => {
+            RecordAnswer::Passing(_) => {
                 let calm = self.to_revoke.is_empty() && self.to_add.is_empty();
                 self.leaving.is_some() || (calm && self.generation > *generation)
             }
-            RecordAnswer::Stored | RecordAnswer::Gone(_) | RecordAnswer::Refused(_) | RecordAnswer::NotOwned => true,
+            RecordAnswer::Stored
+            | RecordAnswer::Unclear(_)
+            | RecordAnswer::Gone(_)
+            | RecordAnswer::Refused(_)
+            | RecordAnswer::NotOwned => true,
         }
     }
 

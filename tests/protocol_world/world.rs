@@ -266,9 +266,11 @@ impl World {
                 self.stuck = Some(stop);
             }
             // Each has a fault as its reason; another process takes the place.
-            StopCode::BadRecord | StopCode::LoadRefused | StopCode::NotCommittable => {}
-            StopCode::PositionRefused
-            | StopCode::TooManyRejects
+            StopCode::BadRecord
+            | StopCode::LoadRefused
+            | StopCode::PositionRefused
+            | StopCode::NotCommittable => {}
+            StopCode::TooManyRejects
             | StopCode::NoPosition
             | StopCode::PositionOutOfLog
             | StopCode::TopicChanged

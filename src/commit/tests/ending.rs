@@ -134,3 +134,12 @@ fn a_drain_inside_a_revocation_lets_go() {
     assert_eq!(scene.store(), ["commit 1:a", "release 0 1"]);
     assert_eq!(scene.visible(&["a"]), ["(advanced)", "drained"]);
 }
+
+#[test]
+fn a_halt_leaves_everything_as_it_is() {
+    let mut scene = Scene::owning(&[0]);
+    scene.committing(1, &[(0, 0..10)], &["a"]);
+    let stop = Stop { code: StopCode::Kafka, what: "a reason".to_owned() };
+    assert_eq!(scene.on(Event::Halt(stop)), ["stop kafka"]);
+    assert_eq!(scene.position(0), "0@0+1..10(a)");
+}

@@ -149,7 +149,7 @@ fn answers_to_what_is_no_longer_asked_change_nothing() {
         Event::Sealed { ticket: stranger, nonce: Nonce(9), ranges: BTreeMap::new(), tables: BTreeSet::new() },
         Event::Empty { ticket: stranger },
         Event::Prepared { ticket: stranger, ids: BTreeMap::new(), now_ms: 0 },
-        Event::LoadFailed { ticket: stranger, stop: Some(Stop { code: StopCode::LoadRefused, what: "no".to_owned() }) },
+        Event::LoadFailed { ticket: stranger, stop: None },
         Event::CommitAnswered { ticket: stranger, table, not_committable: true },
         Event::AbortAnswered { ticket: stranger, table },
         Event::State { ticket: stranger, table, state: aborted() },

@@ -43,6 +43,10 @@ fn aborted() -> TxnState {
     TxnState::Aborted { reason: None }
 }
 
+fn unclear() -> RecordAnswer {
+    RecordAnswer::Unclear("timed out".to_owned())
+}
+
 fn passing() -> RecordAnswer {
     RecordAnswer::Passing("illegal generation".to_owned())
 }

@@ -30,7 +30,7 @@ fn refused() -> RecordAnswer {
 
 #[test]
 fn what_is_stored_counts_whatever_the_answer_was() {
-    for answer in [RecordAnswer::Stored, passing(), refused(), RecordAnswer::NotOwned] {
+    for answer in [RecordAnswer::Stored, passing(), unclear(), refused(), RecordAnswer::NotOwned] {
         let mut scene = intent_sent();
         let said = format!("{answer:?}");
         assert_eq!(scene.recorded(&[0, 1], answer, &[0, 1], false), ["commit 1:a"], "{said}");
@@ -39,7 +39,7 @@ fn what_is_stored_counts_whatever_the_answer_was() {
 
 #[test]
 fn what_is_not_stored_is_sent_again() {
-    for answer in [RecordAnswer::Stored, passing(), RecordAnswer::NotOwned] {
+    for answer in [RecordAnswer::Stored, passing(), unclear(), RecordAnswer::NotOwned] {
         let mut scene = intent_sent();
         let said = format!("{answer:?}");
         assert_eq!(scene.refuse(answer), ["record 0@0+1..10(a) 1@0+1..5(a)"], "{said}");
