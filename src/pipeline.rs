@@ -37,7 +37,7 @@ use crate::decode::Decoder;
 use crate::domain::{Offset, Partition, Table};
 use crate::load::Loader;
 use crate::record::Chunk;
-use crate::source::{Control, Source, SourceEvent};
+use crate::source::{Control, Source, SourceEvent, Tenure};
 
 /// How long the group is given to let go of us at the end.
 const CLOSE_WITHIN: Duration = Duration::from_secs(10);
@@ -77,6 +77,8 @@ struct Pipeline {
     releasing: Option<oneshot::Sender<()>>,
     rejects_allowed: Option<assemble::Allowance>,
     identity: Identity,
+    /// Last assignment that the protocol has heard of.
+    tenure: Tenure,
     reporter: Reporter,
     end: Option<Result<(), Stop>>,
 }
@@ -170,7 +172,8 @@ impl Pipeline {
 
     fn source_event(&mut self, event: Option<SourceEvent>) {
         match event {
-            Some(SourceEvent::Assigned { partitions }) => {
+            Some(SourceEvent::Assigned { partitions, tenure }) => {
+                self.tenure = tenure;
                 self.reporter.assigned(&partitions);
                 self.step(Event::Assigned(partitions.into_iter().collect()));
             }

@@ -167,7 +167,7 @@ async fn a_position_comes_back_with_its_metadata() {
         loadlock::source::PositionToStore { partition: 0, offset: 8, metadata: "x".repeat(4096) },
         loadlock::source::PositionToStore { partition: 1, offset: 10, metadata: "x".repeat(4097) },
     ];
-    let recorded = member.source.control.record(half).await;
+    let recorded = member.source.control.record(half, member.tenure).await;
     assert!(matches!(recorded.answer, RecordAnswer::Refused(_)), "{:?}", recorded.answer);
     assert_eq!(recorded.read, BTreeMap::from([(0, stored(8, &"x".repeat(4096))), (1, stored(9, "v1 intent"))]));
     assert!(!recorded.doubtful);

@@ -166,8 +166,8 @@ async fn a_slow_commit_is_not_doubtful_and_one_sent_twice_is() {
 
     // Stored, but its answer is lost with the connection: the client sends it once more.
     mock.cluster.broker_round_trip_time(BROKER, Duration::from_millis(1500)).expect("slower");
-    let control = member.source.control.clone();
-    let twice = tokio::spawn(async move { control.record(kafka::to_store(&[(0, 6)], "twice")).await });
+    let (control, tenure) = (member.source.control.clone(), member.tenure);
+    let twice = tokio::spawn(async move { control.record(kafka::to_store(&[(0, 6)], "twice"), tenure).await });
     // Time for the request to reach the mock; from outside nothing shows that it has.
     tokio::time::sleep(Duration::from_millis(500)).await;
     mock.cluster.broker_down(BROKER).expect("down");

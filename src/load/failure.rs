@@ -65,16 +65,18 @@ const ROW_FOLLOWS: [&str; 3] = ["Row:", "src line", "row:"];
 /// What an engine puts before a value that it quotes.
 const VALUE_FOLLOWS: [&str; 4] = ["Value '", "String '", "Decimal '", "value '"];
 
+/// What follows a quoted value. The last one counts: a value may hold the same text.
+const VALUE_ENDS: [&str; 3] = ["' is out of range", "'(length=", "'"];
+
 fn without_values(line: &str) -> String {
     let end = ROW_FOLLOWS.iter().filter_map(|mark| line.find(mark)).min().unwrap_or(line.len());
     let mut reason = line.get(..end).unwrap_or_default().trim_end_matches([' ', '.', ',', ';']).to_owned();
     for mark in VALUE_FOLLOWS {
         if let Some(at) = reason.find(mark) {
             let start = at + mark.len();
-            let quoted = reason
-                .get(start..)
-                .and_then(|rest| rest.rfind("' ").or_else(|| rest.find('\'')).map(|len| start + len));
-            reason.replace_range(start..quoted.unwrap_or(reason.len()), "…");
+            let rest = reason.get(start..).unwrap_or_default();
+            let len = VALUE_ENDS.iter().find_map(|end| rest.rfind(end)).unwrap_or(rest.len());
+            reason.replace_range(start..start + len, "…");
         }
     }
     reason

@@ -73,7 +73,7 @@ impl Pipeline {
     }
 
     pub(super) fn record(&mut self, ticket: Ticket, tries: u32, positions: Vec<PositionToStore>) {
-        let source = self.source.clone();
+        let (source, seen) = (self.source.clone(), self.tenure);
         let identity = self.identity.is_old().then(|| (self.identity.clone(), Arc::clone(&self.topic)));
         self.call(async move {
             if let Some((identity, topic)) = identity
@@ -84,7 +84,7 @@ impl Pipeline {
             if tries > 0 {
                 tokio::time::sleep(KAFKA_PAUSE * tries.min(10)).await;
             }
-            let Recorded { answer, read, doubtful } = source.record(positions).await;
+            let Recorded { answer, read, doubtful } = source.record(positions, seen).await;
             Some(Event::Recorded { ticket, answer, read, doubtful })
         });
     }

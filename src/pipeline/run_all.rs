@@ -19,7 +19,7 @@ use crate::config::{self, Config, RejectPolicy, Start};
 use crate::dead_letter::DeadLetters;
 use crate::decode::Decoder;
 use crate::load::Loader;
-use crate::source::{Source, SourceSpec, client_config};
+use crate::source::{Source, SourceSpec, Tenure, client_config};
 
 /// How long the engine is given to roll back what was dropped at the end.
 const ROLLED_BACK_WITHIN: Duration = Duration::from_secs(5);
@@ -159,6 +159,7 @@ fn build(
         releasing: None,
         rejects_allowed,
         identity: Identity::default(),
+        tenure: Tenure::default(),
         reporter: Reporter::new(Arc::clone(&pipeline.topic)),
         end: None,
         tables,

@@ -10,6 +10,7 @@ use tracing::warn;
 
 use super::SourceError;
 use super::lookup::PositionsRead;
+use super::membership::Tenure;
 use super::recording::Recorded;
 use crate::config::Start;
 use crate::domain::{Offset, Partition, PositionToStore, RecordAnswer};
@@ -30,7 +31,7 @@ pub(super) enum Command {
     Fill(u64, BTreeMap<Partition, Offset>),
     Join(u64, BTreeMap<Partition, Offset>),
     Hold,
-    Record(Vec<PositionToStore>, oneshot::Sender<Recorded>),
+    Record(Vec<PositionToStore>, Tenure, oneshot::Sender<Recorded>),
     Rejoin(oneshot::Sender<Result<(), SourceError>>),
     Close(Instant, oneshot::Sender<Closed>),
 }
@@ -105,14 +106,15 @@ impl Control {
         self.send(Command::Hold);
     }
 
-    /// Stores these positions in ONE OffsetCommit, and reads them back.
+    /// Stores these positions in ONE OffsetCommit, and reads them back. `seen` is the last assignment that whoever decided
+    /// this had heard of: a partition that came with a later one is not the decision's any more, and nothing is sent.
     ///
     /// Waits as long as it takes (a broker that hangs can make it minutes); a watchdog reports it. While it waits for a
     /// passing rebalance, events go on: a [`Revoking`](super::SourceEvent::Revoking) ends that wait.
-    pub async fn record(&self, commits: Vec<PositionToStore>) -> Recorded {
+    pub async fn record(&self, commits: Vec<PositionToStore>, seen: Tenure) -> Recorded {
         let partitions = commits.len();
         let (reply, mut answer) = oneshot::channel();
-        self.send(Command::Record(commits, reply));
+        self.send(Command::Record(commits, seen, reply));
         let began = tokio::time::Instant::now();
         loop {
             match tokio::time::timeout(WATCHDOG, &mut answer).await {

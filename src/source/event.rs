@@ -2,7 +2,7 @@
 
 use tokio::sync::oneshot;
 
-use super::SourceError;
+use super::{SourceError, Tenure};
 use crate::domain::Partition;
 
 /// Something that happened to the source. Events and the answers to commands leave the thread in the order in which
@@ -15,6 +15,9 @@ pub enum SourceEvent {
     Assigned {
         /// The new ones.
         partitions: Vec<Partition>,
+        /// Number of this assignment: a decision that was made after hearing of it says so to
+        /// [`record`](super::Control::record).
+        tenure: Tenure,
     },
     /// These partitions are leaving; no more of their records come. Until `release` is sent or dropped, or the
     /// [`release_deadline`](super::SourceSpec::release_deadline) has passed, positions can still be recorded for them.

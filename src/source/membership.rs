@@ -14,9 +14,10 @@ pub(super) struct Identity {
     pub(super) generation: i32,
 }
 
-/// Number of one uninterrupted ownership of a partition. A partition that left and came back has another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Tenure(u64);
+/// Number of an assignment; rises with each, also from one membership to the next. Each owned partition has the number
+/// of the assignment that brought it, so a partition that left and came back has another.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Tenure(u64);
 
 /// Partitions of one commit with the tenures under which it was sent.
 pub(super) type Tenures = BTreeMap<Partition, Tenure>;
@@ -42,11 +43,21 @@ impl Membership {
         let lost = if same { Vec::new() } else { self.take_all() };
         self.gone = None;
         self.identity = now;
+        self.tenures += 1;
         for partition in partitions {
-            self.tenures += 1;
-            self.owned.insert(*partition, Tenure(self.tenures));
+            self.owned.insert(*partition, self.tenure());
         }
         lost
+    }
+
+    /// Number of the last assignment.
+    pub(super) fn tenure(&self) -> Tenure {
+        Tenure(self.tenures)
+    }
+
+    /// A new membership that goes on counting.
+    pub(super) fn renewed(&self) -> Self {
+        Self { tenures: self.tenures, ..Self::default() }
     }
 
     /// These are no longer ours.

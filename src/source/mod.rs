@@ -43,6 +43,7 @@ pub use control::{Closed, Control};
 pub use error::SourceError;
 pub use event::SourceEvent;
 pub use lookup::PositionsRead;
+pub use membership::Tenure;
 pub use recording::Recorded;
 
 use crate::config;

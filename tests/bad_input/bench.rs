@@ -236,7 +236,7 @@ impl Route<'_> {
         let config = bench.path(&format!("{name}.toml"));
         let log = bench.path(&format!("{name}-{}.log", self.running.get()));
         let text = format!(
-            "[kafka]\nbrokers = \"{}\"\nstart = \"earliest\"\n\
+            "[kafka]\nbrokers = \"{}\"\nstart = \"earliest\"\n[kafka.properties]\n\"session.timeout.ms\" = 4500\n\
              [engine]\nkind = \"starrocks\"\nfrontends = [\"http://{}\"]\ndatabase = \"d\"\nuser = \"root\"\npassword = \"\"\n\
              [batch]\nage = \"300ms\"\n[[topic2table]]\ntopic = \"{name}\"\ntable = \"{name}\"\n{policy}\n\
              decrypt = {{ cipher = \"aes-ecb\", key = {{ env = \"KEY\" }} }}\n\

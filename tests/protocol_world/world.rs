@@ -266,10 +266,7 @@ impl World {
                 self.stuck = Some(stop);
             }
             // Each has a fault as its reason; another process takes the place.
-            StopCode::BadRecord
-            | StopCode::LoadRefused
-            | StopCode::PositionRefused
-            | StopCode::NotCommittable => {}
+            StopCode::BadRecord | StopCode::LoadRefused | StopCode::PositionRefused | StopCode::NotCommittable => {}
             StopCode::TooManyRejects
             | StopCode::NoPosition
             | StopCode::PositionOutOfLog

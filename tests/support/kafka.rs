@@ -11,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use loadlock::config::Kafka;
 use loadlock::domain::{Offset, Partition};
 use loadlock::record::Chunk;
-use loadlock::source::{PositionToStore, Recorded, Source, SourceEvent, SourceSpec, Stored};
+use loadlock::source::{PositionToStore, Recorded, Source, SourceEvent, SourceSpec, Stored, Tenure};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
@@ -164,6 +164,8 @@ pub struct Member {
     pub source: Source,
     pub owned: Vec<Partition>,
     pub fence: u64,
+    /// Last assignment that it has heard of.
+    pub tenure: Tenure,
     /// Next position of each partition, from the chunks of the current fence.
     pub next: BTreeMap<Partition, Offset>,
     /// The log has gaps (transactions); without, every offset must come.
@@ -184,7 +186,7 @@ impl Member {
             .try_init();
         let budget = Arc::new(Semaphore::new(spec.budget_kib_max as usize));
         let source = Source::start(spec, budget).expect("started");
-        Self { source, owned: Vec::new(), fence: 0, next: BTreeMap::new(), gaps: false }
+        Self { source, owned: Vec::new(), fence: 0, tenure: Tenure::default(), next: BTreeMap::new(), gaps: false }
     }
 
     /// The next event; keeps `owned` up to date.
@@ -192,7 +194,10 @@ impl Member {
         let event = tokio::time::timeout(DEADLINE, self.source.events.recv()).await.expect("an event in time");
         let event = event.expect("the thread lives");
         match &event {
-            SourceEvent::Assigned { partitions } => self.owned.extend(partitions),
+            SourceEvent::Assigned { partitions, tenure } => {
+                self.owned.extend(partitions);
+                self.tenure = *tenure;
+            }
             SourceEvent::Revoking { partitions, .. } | SourceEvent::Lost { partitions, .. } => {
                 self.owned.retain(|partition| !partitions.contains(partition));
             }
@@ -283,7 +288,7 @@ impl Member {
 
     /// Stores positions with a metadata text.
     pub async fn record(&self, positions: &[(Partition, Offset)], metadata: &str) -> Recorded {
-        self.source.control.record(to_store(positions, metadata)).await
+        self.source.control.record(to_store(positions, metadata), self.tenure).await
     }
 
     /// The stored position of a partition.

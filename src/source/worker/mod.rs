@@ -23,7 +23,7 @@ use super::event::SourceEvent;
 use super::filling::Filling;
 use super::flow::Flow;
 use super::lookup::Lookup;
-use super::membership::Membership;
+use super::membership::{Membership, Tenure};
 use super::recording::{Copies, Recorded, Recording};
 use super::{SourceError, SourceSpec};
 use crate::domain::{Offset, Partition};
@@ -55,7 +55,7 @@ pub(super) struct Worker {
     waker: Waker,
     leaving: Option<rebalance::Leaving>,
     recording: Option<(Recording, oneshot::Sender<Recorded>)>,
-    to_record: VecDeque<(Vec<PositionToStore>, oneshot::Sender<Recorded>)>,
+    to_record: VecDeque<(Vec<PositionToStore>, Tenure, oneshot::Sender<Recorded>)>,
     copies: Copies,
     /// Age of the newest counters, on the clock of `born`.
     counters_at: Instant,
@@ -193,8 +193,8 @@ impl Worker {
                 self.hold();
                 self.filling.discard();
             }
-            Command::Record(commits, reply) => {
-                self.to_record.push_back((commits, reply));
+            Command::Record(commits, seen, reply) => {
+                self.to_record.push_back((commits, seen, reply));
                 self.go_on_recording(now);
             }
             Command::Rejoin(reply) => {
@@ -232,7 +232,7 @@ impl Worker {
         self.born = born;
         self.counters_at = born;
         self.copies = Copies::default();
-        self.membership = Membership::default();
+        self.membership = self.membership.renewed();
         self.room = read::Room::Free;
         self.wake_me();
         subscribe(&self.consumer, &self.spec)
@@ -253,7 +253,7 @@ impl Worker {
             let doubtful = recording.doubtful.unwrap_or(true);
             let _nobody_waits = reply.send(Recorded { doubtful, ..gone() });
         }
-        for (_, reply) in self.to_record.drain(..) {
+        for (_, _, reply) in self.to_record.drain(..) {
             let _nobody_waits = reply.send(gone());
         }
     }

@@ -65,7 +65,7 @@ impl Worker {
         }
         self.reported.clear();
         info!(topic = %self.spec.topic, ?partitions, "assigned");
-        self.tell(SourceEvent::Assigned { partitions: partitions.to_vec() });
+        self.tell(SourceEvent::Assigned { partitions: partitions.to_vec(), tenure: self.membership.tenure() });
     }
 
     fn revoke(&mut self, partitions: Vec<Partition>, now: Instant) {

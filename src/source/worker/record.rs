@@ -11,8 +11,8 @@ use tracing::{debug, warn};
 use super::Worker;
 use crate::domain::Partition;
 use crate::domain::{PositionToStore, RecordAnswer, Stored};
-use crate::source::SourceError;
 use crate::source::recording::{COUNTERS, PASSING, Recorded, Recording, SENT_ONCE, answered, sort};
+use crate::source::{SourceError, Tenure};
 
 /// Pause before a failed read-back is repeated.
 const READ_AGAIN: Duration = Duration::from_millis(200);
@@ -32,13 +32,13 @@ impl Worker {
                     }
                 }
             }
-            let Some((commits, reply)) = self.to_record.pop_front() else { return };
-            self.begin(&commits, reply);
+            let Some((commits, seen, reply)) = self.to_record.pop_front() else { return };
+            self.begin(&commits, seen, reply);
         }
     }
 
     /// The guard of rule 2, and the commit.
-    fn begin(&mut self, commits: &[PositionToStore], reply: oneshot::Sender<Recorded>) {
+    fn begin(&mut self, commits: &[PositionToStore], seen: Tenure, reply: oneshot::Sender<Recorded>) {
         let refuse = |reply: oneshot::Sender<Recorded>, answer| {
             let _gone = reply.send(Recorded::nothing(answer));
         };
@@ -49,6 +49,10 @@ impl Worker {
         let Some(tenures) = self.membership.tenures(commits.iter().map(|commit| commit.partition)) else {
             return refuse(reply, RecordAnswer::NotOwned);
         };
+        // Decided before a partition left and came back: its position may have moved under another owner.
+        if tenures.values().any(|tenure| *tenure > seen) {
+            return refuse(reply, RecordAnswer::NotOwned);
+        }
         let list = match self.commit_list(commits) {
             Ok(list) => list,
             Err(error) => return refuse(reply, RecordAnswer::Refused(error.to_string())),
