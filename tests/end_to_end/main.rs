@@ -90,7 +90,7 @@ async fn settles_after_a_kill_between_intent_and_commit(engine: EngineKind) {
     world.wait_for_rows(produced.committed.len() as u64, &[&loader]).await;
     let log = loader.drain().await;
     assert!(log.contains("settled an interrupted load"), "there was nothing to settle");
-    world.judge(&produced).await;
+    world.judge_rows(&produced).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
