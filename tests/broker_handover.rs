@@ -27,7 +27,8 @@ async fn work(mut member: Member, mut stop: tokio::sync::watch::Receiver<bool>) 
         tokio::select! {
             biased;
             event = member.source.events.recv() => match event.expect("the thread lives") {
-                SourceEvent::Assigned { partitions, .. } if !partitions.is_empty() => {
+                SourceEvent::Assigned { partitions, tenure } if !partitions.is_empty() => {
+                    member.tenure = tenure;
                     let read = member.source.control.read_positions(partitions.clone()).await.expect("read");
                     let start = |partition: &Partition| {
                         (*partition, read.stored[partition].as_ref().map_or(0, |stored| stored.offset))

@@ -24,8 +24,10 @@ pub mod label;
 pub mod metadata;
 
 mod batch;
+mod course;
 mod positions;
 mod protocol;
+mod reading;
 mod record;
 mod settle;
 #[cfg(test)]

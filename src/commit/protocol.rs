@@ -2,21 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::batch::{Batch, Kind, LoadState, Phase};
-use super::event::{Effect, Event, Fill, Notice, Reload, SealedRange, Stop, StopCode, Ticket, Txn};
-use super::invariants;
+use super::batch::{Batch, Kind, Phase};
+use super::event::{Effect, Event, Notice, SealedRange, Stop, Ticket, Txn};
 use super::label::{Tag, label};
 use super::metadata::{Metadata, OriginStart};
 use super::positions::{ReadInFlight, ResolveInFlight};
 use super::record::Call;
 use super::settle::Settlement;
-use crate::domain::{Nonce, Offset, Partition, Ranges, Table, TxnState};
-
-/// How often a commit is repeated while the load stays PREPARED before the batch is dropped (rule 9).
-const COMMIT_TRIES_MAX: u32 = 20;
-
-/// Two batches: one on its way through prepare and commit, one being filled or prepared (rule 14).
-const BATCHES_MAX: usize = 2;
+use crate::domain::{Nonce, Offset, Partition, Ranges, Table, TxnId};
 
 /// What the protocol has to know of its pipeline.
 #[derive(Clone, Debug)]
@@ -93,16 +86,16 @@ pub struct Protocol {
     pub(super) reading: Option<ReadInFlight>,
     pub(super) resolving: Option<ResolveInFlight>,
     /// True while the shell reads in the order of `next`; false after anything that makes it read anew.
-    flowing: bool,
+    pub(super) flowing: bool,
     /// Partitions whose revocation waits for the call in flight.
     pub(super) leaving: BTreeSet<Partition>,
-    draining: bool,
+    pub(super) draining: bool,
     stop: Option<Stop>,
     ended: bool,
     /// Fills that came to nothing since the last advance.
-    failures: u32,
+    pub(super) failures: u32,
     /// Batches dropped by rule 9 since the last advance.
-    stuck: u32,
+    pub(super) stuck: u32,
     last_ticket: Ticket,
     last_epoch: u64,
     pub(super) effects: Vec<Effect>,
@@ -234,163 +227,6 @@ impl Protocol {
 
     // ---- batches ---------------------------------------------------------------------------------------------------
 
-    fn sealed(
-        &mut self,
-        ticket: Ticket,
-        nonce: Nonce,
-        ranges: BTreeMap<Partition, SealedRange>,
-        tables: &BTreeSet<Tag>,
-    ) {
-        let Some(index) = self.batch_index(ticket, Phase::Filling) else { return };
-        let Some(batch) = self.batches.get(index) else { return };
-        if let Some(problem) = self.seal_problem(batch, &ranges) {
-            return self.stop_now(problem);
-        }
-        let mut epochs = BTreeMap::new();
-        for (partition, sealed) in &ranges {
-            if let Some(owned) = self.owned.get_mut(partition) {
-                owned.next = sealed.range.end;
-                epochs.insert(*partition, owned.epoch);
-            }
-        }
-        let Some(batch) = self.batches.get_mut(index) else { return };
-        batch.phase = Phase::Preparing;
-        batch.nonce = Some(nonce);
-        batch.ranges = ranges;
-        batch.epochs = epochs;
-        batch.loads = tables.iter().map(|tag| (*tag, LoadState::default())).collect();
-        if matches!(batch.kind, Kind::Reload { .. }) {
-            self.flowing = false;
-        }
-        self.emit(Effect::Prepare { ticket });
-    }
-
-    /// EO-6, and for a reload: exactly the range of the intent, and still the same records (rule 12).
-    fn seal_problem(&self, batch: &Batch, ranges: &BTreeMap<Partition, SealedRange>) -> Option<Stop> {
-        for (partition, sealed) in ranges {
-            let next = self.owned.get(partition).map(|owned| owned.next);
-            if !next.is_some_and(|next| invariants::touches(next, sealed.range)) {
-                let what = format!(
-                    "batch of partition {partition} covers {}, but the one before ended at {next:?} (EO-6)",
-                    sealed.range
-                );
-                return Some(Stop { code: StopCode::Invariant, what });
-            }
-        }
-        let Kind::Reload { bounds, .. } = &batch.kind else { return None };
-        if let Some(stranger) = ranges.keys().find(|partition| !bounds.contains_key(partition)) {
-            let what = format!("partition {stranger} came into a batch that loads others again");
-            return Some(Stop { code: StopCode::Invariant, what });
-        }
-        for (partition, bound) in bounds {
-            let sealed = ranges.get(partition);
-            if sealed.map(|sealed| sealed.range) != Some(bound.range) {
-                let what =
-                    format!("partition {partition} was to be loaded again over {}, but {sealed:?} came", bound.range);
-                return Some(Stop { code: StopCode::Invariant, what });
-            }
-            let epoch = sealed.map_or(-1, |sealed| sealed.leader_epoch);
-            if epoch >= 0 && bound.leader_epoch >= 0 && epoch != bound.leader_epoch {
-                let what = format!(
-                    "topic {} partition {partition}: the records {} were written under leader epoch {} when they were \
-                     first loaded and stand under epoch {epoch} now: the log was truncated and rewritten",
-                    self.settings.topic, bound.range, bound.leader_epoch
-                );
-                return Some(Stop { code: StopCode::LogRewritten, what });
-            }
-        }
-        None
-    }
-
-    fn fill_was_empty(&mut self, ticket: Ticket) {
-        if let Some(index) = self.batch_index(ticket, Phase::Filling) {
-            self.batches.truncate(index);
-            self.stop_reading();
-        }
-    }
-
-    fn prepared(&mut self, ticket: Ticket, ids: &BTreeMap<Tag, crate::domain::TxnId>, now_ms: i64) {
-        let Some(index) = self.batch_index(ticket, Phase::Preparing) else { return };
-        let Some(batch) = self.batches.get_mut(index) else { return };
-        batch.phase = Phase::Prepared;
-        batch.prepared_ms = now_ms;
-        for (tag, load) in &mut batch.loads {
-            load.id = ids.get(tag).copied();
-        }
-    }
-
-    fn load_failed(&mut self, ticket: Ticket, stop: Option<Stop>) {
-        let Some(index) = self.batches.iter().position(|batch| batch.ticket == ticket && batch.before_intent()) else {
-            return;
-        };
-        self.failures = self.failures.saturating_add(1);
-        self.drop_from(index, "a load of it failed");
-        if stop.is_some() {
-            self.drain(stop);
-        }
-    }
-
-    fn commit_answered(&mut self, ticket: Ticket, table: Tag, not_committable: bool) {
-        let Some(index) = self.batch_index(ticket, Phase::Committing) else { return };
-        let Some(load) = self.batches.get_mut(index).and_then(|batch| batch.loads.get_mut(&table)) else { return };
-        load.not_committable |= not_committable;
-        load.asks = 0;
-        self.ask(index, table);
-    }
-
-    fn ask(&mut self, index: usize, table: Tag) {
-        let Some(batch) = self.batches.get(index) else { return };
-        let (Some(txn), Some(load)) = (self.txn_of(batch, table), batch.loads.get(&table)) else { return };
-        let effect = Effect::Ask { ticket: batch.ticket, table, txn, tries: load.asks };
-        self.emit(effect);
-    }
-
-    pub(super) fn commit(&mut self, index: usize, table: Tag) {
-        let Some(batch) = self.batches.get(index) else { return };
-        let Some(txn) = self.txn_of(batch, table) else { return };
-        let ticket = batch.ticket;
-        let Some(load) = self.batches.get_mut(index).and_then(|batch| batch.loads.get_mut(&table)) else { return };
-        let tries = load.commits;
-        load.commits += 1;
-        self.emit(Effect::Commit { ticket, table, txn, tries });
-    }
-
-    fn state_read(&mut self, ticket: Ticket, table: Tag, state: TxnState) {
-        if self.settlement.as_ref().is_some_and(|settlement| settlement.ticket == ticket) {
-            return self.settlement_state(table, state);
-        }
-        let Some(index) = self.batch_index(ticket, Phase::Committing) else { return };
-        let Some(load) = self.batches.get_mut(index).and_then(|batch| batch.loads.get_mut(&table)) else { return };
-        match state {
-            TxnState::Committed | TxnState::Visible => {
-                load.visible = true;
-                let all = self.batches.get(index).is_some_and(|batch| batch.loads.values().all(|load| load.visible));
-                if let (true, Some(batch)) = (all, self.batches.get_mut(index)) {
-                    batch.phase = Phase::Advancing;
-                }
-            }
-            TxnState::Prepared if load.not_committable || load.commits >= COMMIT_TRIES_MAX => {
-                self.stuck += 1;
-                if self.stuck > 1 {
-                    let what = format!(
-                        "a prepared load into {} can't be committed, twice in a row; its records stay unloaded",
-                        self.table_name(table)
-                    );
-                    return self.stop_now(Stop { code: StopCode::NotCommittable, what });
-                }
-                self.drop_from(index, "its load can't be committed");
-            }
-            TxnState::Prepared => self.commit(index, table),
-            TxnState::Loading => {
-                load.asks += 1;
-                self.ask(index, table);
-            }
-            // Settling decides: it reads the positions again and looks for evidence (rule 10).
-            TxnState::Unknown => self.drop_from(index, "the engine does not know its load"),
-            TxnState::Aborted { .. } => self.drop_from(index, "its load was aborted"),
-        }
-    }
-
     /// Drops the batch at `index` and those behind it. The partitions that stay go back to the start of the earliest
     /// dropped batch, or are read and settled anew if its intent may have been stored.
     pub(super) fn drop_from(&mut self, index: usize, why: &'static str) {
@@ -414,20 +250,9 @@ impl Protocol {
         self.stop_reading();
     }
 
-    fn stop_reading(&mut self) {
-        if self.batches.back().is_some_and(|batch| batch.phase == Phase::Filling) {
-            let Some(batch) = self.batches.pop_back() else { return };
-            self.emit(Effect::Abandon { ticket: batch.ticket, loads: Vec::new() });
-        }
-        if self.flowing {
-            self.flowing = false;
-            self.emit(Effect::Hold);
-        }
-    }
-
     // ---- the end -----------------------------------------------------------------------------------------------------
 
-    fn drain(&mut self, stop: Option<Stop>) {
+    pub(super) fn drain(&mut self, stop: Option<Stop>) {
         self.draining = true;
         if self.stop.is_none() {
             self.stop = stop;
@@ -483,77 +308,6 @@ impl Protocol {
         }
     }
 
-    fn fill(&mut self) {
-        let room =
-            self.batches.len() < BATCHES_MAX && self.batches.back().is_none_or(|batch| batch.phase != Phase::Filling);
-        if self.draining || !room || self.is_reloading() || self.settlement.is_some() || self.has_unsettled() {
-            return;
-        }
-        if self.flowing {
-            let ticket = self.open_batch(Kind::Fresh);
-            return self.emit(Effect::NextFill { ticket });
-        }
-        let starts = self.starts_of_ready();
-        if !starts.is_empty() {
-            let ticket = self.open_batch(Kind::Fresh);
-            self.flowing = true;
-            self.emit(Effect::Fill(Fill { ticket, starts, reload: None, failures: self.failures }));
-        }
-    }
-
-    /// Reads exactly these ranges again, for these tables only.
-    pub(super) fn fill_again(
-        &mut self,
-        bounds: BTreeMap<Partition, SealedRange>,
-        done: BTreeSet<Tag>,
-        tables: BTreeSet<Tag>,
-    ) {
-        let starts = bounds.iter().map(|(partition, sealed)| (*partition, sealed.range.start)).collect();
-        let ends = bounds.iter().map(|(partition, sealed)| (*partition, sealed.range.end)).collect();
-        let ticket = self.open_batch(Kind::Reload { done, bounds });
-        let reload = Some(Reload { ends, tables });
-        self.flowing = true;
-        self.emit(Effect::Fill(Fill { ticket, starts, reload, failures: self.failures }));
-    }
-
-    fn is_reloading(&self) -> bool {
-        self.batches.iter().any(|batch| matches!(batch.kind, Kind::Reload { .. }))
-    }
-
-    fn open_batch(&mut self, kind: Kind) -> Ticket {
-        let ticket = self.ticket();
-        self.batches.push_back(Batch::filling(ticket, kind));
-        ticket
-    }
-
-    fn starts_of_ready(&self) -> BTreeMap<Partition, Offset> {
-        self.owned
-            .iter()
-            .filter(|(partition, owned)| owned.standing == Standing::Ready && !self.leaving.contains(partition))
-            .map(|(partition, owned)| (*partition, owned.next))
-            .collect()
-    }
-
-    /// Partitions that became ready are read too: beside the others if reading goes on, else with the next fill. A
-    /// reload takes nobody in: its other tables get no rows.
-    pub(super) fn join(&mut self, mut starts: BTreeMap<Partition, Offset>) {
-        starts.retain(|partition, _| !self.leaving.contains(partition));
-        if self.flowing && !self.is_reloading() && !starts.is_empty() {
-            self.emit(Effect::Join { starts });
-        }
-    }
-
-    /// An intent was found: what is being filled gives way; what is sealed, or settles another, goes its way first.
-    pub(super) fn give_way(&mut self) {
-        if !self.is_reloading() {
-            self.stop_reading();
-        }
-    }
-
-    pub(super) fn has_unsettled(&self) -> bool {
-        self.owned.values().any(|owned| owned.standing == Standing::Unsettled)
-    }
-
     // ---- small helpers -----------------------------------------------------------------------------------------------
 
     pub(super) fn emit(&mut self, effect: Effect) {
@@ -574,7 +328,7 @@ impl Protocol {
         self.draining
     }
 
-    fn batch_index(&self, ticket: Ticket, phase: Phase) -> Option<usize> {
+    pub(super) fn batch_index(&self, ticket: Ticket, phase: Phase) -> Option<usize> {
         self.batches.iter().position(|batch| batch.ticket == ticket && batch.phase == phase)
     }
 
@@ -586,13 +340,13 @@ impl Protocol {
         self.table(tag).map_or_else(|| format!("table {tag} (not configured)"), ToString::to_string)
     }
 
-    pub(super) fn txn(&self, nonce: Nonce, tag: Tag, id: Option<crate::domain::TxnId>) -> Option<Txn> {
+    pub(super) fn txn(&self, nonce: Nonce, tag: Tag, id: Option<TxnId>) -> Option<Txn> {
         let table = self.table(tag)?.clone();
         let label = label(self.settings.pipeline, nonce, &table);
         Some(Txn { table, label, id })
     }
 
-    fn txn_of(&self, batch: &Batch, tag: Tag) -> Option<Txn> {
+    pub(super) fn txn_of(&self, batch: &Batch, tag: Tag) -> Option<Txn> {
         self.txn(batch.nonce?, tag, batch.loads.get(&tag)?.id)
     }
 

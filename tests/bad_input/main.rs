@@ -1,5 +1,5 @@
 //! Every bad input: what the user sees, and that no row around it is lost. Embedded Kafka, embedded engine, real process.
-#![allow(clippy::expect_used, reason = "a test")]
+#![allow(clippy::expect_used, clippy::panic, reason = "a test")]
 
 mod bench;
 

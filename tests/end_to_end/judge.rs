@@ -23,11 +23,11 @@ const COLUMNS: &str = "kafka_partition, kafka_offset, id, company_name, company_
                        traffic, online, remark, location, city, firmware, updated_at";
 
 /// One test's topic, group, engine and table.
-pub struct World {
+pub(crate) struct World {
     /// The real broker.
-    pub brokers: String,
+    pub(crate) brokers: String,
     /// Topic of this test alone.
-    pub topic: String,
+    pub(crate) topic: String,
     sandbox: Sandbox,
     engine: EngineKind,
     ddl: &'static str,
@@ -38,7 +38,7 @@ pub struct World {
 
 impl World {
     /// Topic, table and configuration; `None` if there is no broker, said loudly.
-    pub async fn start(name: &str, engine: EngineKind, batch: &str, properties: &str) -> Option<Self> {
+    pub(crate) async fn start(name: &str, engine: EngineKind, batch: &str, properties: &str) -> Option<Self> {
         let Some(brokers) = std::env::var("KAFKA_BROKERS").ok().filter(|brokers| !brokers.is_empty()) else {
             eprintln!("SKIPPED end-to-end: {name}: KAFKA_BROKERS is not set (scripts/kafka up prints it)");
             return None;
@@ -68,7 +68,7 @@ impl World {
     }
 
     /// Takes the engine away for so long; it comes back with what was durable.
-    pub async fn engine_away(mut self, away: Duration) -> Self {
+    pub(crate) async fn engine_away(mut self, away: Duration) -> Self {
         let (frontend, backend, admin) = (self.sandbox.frontend, self.sandbox.backend, self.sandbox.admin);
         self.sandbox.stop().await;
         tokio::time::sleep(away).await;
@@ -79,19 +79,19 @@ impl World {
     }
 
     /// Starts one more loader process.
-    pub fn loader(&self) -> Loader {
+    pub(crate) fn loader(&self) -> Loader {
         self.loaders.set(self.loaders.get() + 1);
         Loader::start(&self.config, self.dir.path().join(format!("loader-{}.log", self.loaders.get())))
     }
 
     /// Rows in the table.
-    pub async fn rows(&self) -> u64 {
+    pub(crate) async fn rows(&self) -> u64 {
         let rows = self.sandbox.sql("SELECT count(*) FROM ods_cjm.ods_device").await.expect("counted");
         rows.first().and_then(|row| row.first()?.as_ref()?.parse().ok()).expect("a number")
     }
 
     /// Waits until the table has at least so many rows.
-    pub async fn wait_for_rows(&self, wanted: u64, loaders: &[&Loader]) {
+    pub(crate) async fn wait_for_rows(&self, wanted: u64, loaders: &[&Loader]) {
         let (mut last, mut moved) = (0, Instant::now());
         loop {
             let rows = self.rows().await;
@@ -110,12 +110,12 @@ impl World {
     }
 
     /// The end of a loader's log.
-    pub fn tail(&self, loader: &Loader) -> String {
+    pub(crate) fn tail(&self, loader: &Loader) -> String {
         last_lines(&loader.log())
     }
 
     /// Each committed record once, none of the aborted, every field as it was produced; no load left open.
-    pub async fn judge(&self, produced: &Produced) {
+    pub(crate) async fn judge(&self, produced: &Produced) {
         assert!(produced.aborted > 0, "nothing was aborted, so nothing is shown of aborted records");
         let mut missing: BTreeMap<(i32, i64), u64> = produced.committed.clone();
         let mut problems = Vec::new();

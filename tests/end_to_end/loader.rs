@@ -12,14 +12,14 @@ use super::records::KEY;
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// A running loader; killed when dropped.
-pub struct Loader {
+pub(crate) struct Loader {
     child: Option<Child>,
     log: PathBuf,
 }
 
 impl Loader {
     /// Starts `loadlock run` with this configuration.
-    pub fn start(config: &Path, log: PathBuf) -> Self {
+    pub(crate) fn start(config: &Path, log: PathBuf) -> Self {
         let child = Command::new(env!("CARGO_BIN_EXE_loadlock"))
             .args(["run", "--log-format", "json", "-c"])
             .arg(config)
@@ -32,12 +32,12 @@ impl Loader {
     }
 
     /// What it has logged so far.
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
     /// Waits until its log has this text.
-    pub async fn wait_for_line(&self, text: &str, world: &World) {
+    pub(crate) async fn wait_for_line(&self, text: &str, world: &World) {
         let deadline = Instant::now() + DEADLINE;
         while !self.log().contains(text) {
             assert!(Instant::now() < deadline, "no `{text}` within {DEADLINE:?}\n{}", world.tail(self));
@@ -46,7 +46,7 @@ impl Loader {
     }
 
     /// SIGTERM; it has to finish what is open and exit with 0. Gives back its log.
-    pub async fn drain(mut self) -> String {
+    pub(crate) async fn drain(mut self) -> String {
         let mut child = self.child.take().expect("running");
         let pid = child.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().expect("kill").success());
@@ -76,7 +76,7 @@ impl Drop for Loader {
 }
 
 /// The end of a log, for the message of a failed test.
-pub fn last_lines(log: &str) -> String {
+pub(crate) fn last_lines(log: &str) -> String {
     let lines: Vec<&str> = log.lines().collect();
     lines.get(lines.len().saturating_sub(30)..).unwrap_or_default().join("\n")
 }

@@ -1,6 +1,6 @@
 //! The whole loader on a real broker: encrypted records, aborted producer transactions, gaps; real processes that are
 //! stopped, started and joined while records flow. The judge reads the table, not the loader's word.
-#![allow(clippy::expect_used, clippy::print_stderr, reason = "a test")]
+#![allow(clippy::expect_used, clippy::panic, clippy::print_stderr, reason = "a test")]
 
 mod judge;
 mod loader;

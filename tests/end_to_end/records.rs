@@ -14,13 +14,13 @@ use rdkafka::message::Message as _;
 use rdkafka::producer::{BaseRecord, DeliveryResult, Producer as _, ProducerContext, ThreadedProducer};
 
 /// Base64 of the 16 bytes 0..16.
-pub const KEY: &str = "AAECAwQFBgcICQoLDA0ODw==";
+pub(crate) const KEY: &str = "AAECAwQFBgcICQoLDA0ODw==";
 
 /// Partitions of each topic.
-pub const PARTITIONS: i32 = 4;
+pub(crate) const PARTITIONS: i32 = 4;
 
 /// Seed of all devices.
-pub const SEED: u64 = 1;
+pub(crate) const SEED: u64 = 1;
 
 /// Records of one producer transaction; every fourth transaction is aborted.
 const TRANSACTION: u64 = 5_000;
@@ -32,16 +32,16 @@ const DEADLINE: Duration = Duration::from_secs(60);
 
 /// What was written.
 #[derive(Default)]
-pub struct Produced {
+pub(crate) struct Produced {
     /// Index of the device by (partition, offset), committed records only.
-    pub committed: BTreeMap<(i32, i64), u64>,
+    pub(crate) committed: BTreeMap<(i32, i64), u64>,
     /// Records of aborted transactions.
-    pub aborted: u64,
+    pub(crate) aborted: u64,
 }
 
 impl Produced {
     /// Adds what was written later.
-    pub fn extend(&mut self, later: Produced) {
+    pub(crate) fn extend(&mut self, later: Produced) {
         self.committed.extend(later.committed);
         self.aborted += later.aborted;
     }
@@ -62,7 +62,7 @@ impl ProducerContext for Delivered {
 }
 
 /// Writes the devices of these indices in producer transactions, with aborted transactions of other devices in between.
-pub fn produce(brokers: &str, topic: &str, indices: Range<u64>) -> Produced {
+pub(crate) fn produce(brokers: &str, topic: &str, indices: Range<u64>) -> Produced {
     let delivered = Delivered::default();
     let nanos = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_nanos();
     let producer: ThreadedProducer<Delivered> = ClientConfig::new()
