@@ -19,8 +19,9 @@ use crate::decode::Reject;
 use crate::domain::{Offset, Partition, Table};
 use crate::record::Record;
 
-/// Longest wait for the acknowledgement of one dead letter; the client repeats within it.
-const ACKNOWLEDGED_WITHIN: Duration = Duration::from_secs(30);
+/// Longest wait for room in the producer's queue; the acknowledgement itself comes within the client's
+/// `message.timeout.ms`.
+const QUEUED_WITHIN: Duration = Duration::from_secs(30);
 
 /// One record that can't become a row, with what is known of it.
 #[derive(Clone, Debug)]
@@ -111,11 +112,17 @@ impl DeadLetters {
     /// The place that the policy names, if it names one. `client` is the connection to Kafka.
     ///
     /// # Errors
-    /// When the Kafka client refuses the configuration.
+    /// When the Kafka client refuses the configuration, or the file can't be opened.
     pub fn open(policy: &RejectPolicy, client: &ClientConfig) -> Result<Option<Self>, String> {
         match policy {
             RejectPolicy::Stop | RejectPolicy::Skip { .. } => Ok(None),
-            RejectPolicy::DeadLetterFile(path) => Ok(Some(Self::File(path.clone()))),
+            RejectPolicy::DeadLetterFile(path) => {
+                // A file that can't be opened now would hold up every batch later.
+                let opened = std::fs::OpenOptions::new().create(true).append(true).open(path);
+                opened
+                    .map_err(|error| format!("the file of dead letters {} can't be opened: {error}", path.display()))?;
+                Ok(Some(Self::File(path.clone())))
+            }
             RejectPolicy::DeadLetterTopic(topic) => {
                 let mut client = client.clone();
                 // Properties of consumers are not its concern; librdkafka would warn of each.
@@ -154,10 +161,14 @@ async fn write_topic(topic: &str, producer: &FutureProducer, letters: &[DeadLett
         if let Some(value) = &letter.value {
             record = record.payload(value);
         }
-        producer.send(record, ACKNOWLEDGED_WITHIN)
+        producer.send(record, QUEUED_WITHIN)
     });
     for outcome in join_all(sent).await {
-        outcome.map_err(|(error, _)| format!("dead letters can't be written to topic {topic}: {error}"))?;
+        outcome.map_err(|(error, _)| {
+            format!(
+                "dead letters can't be written to topic {topic} (does it exist, and may it be written to?): {error}"
+            )
+        })?;
     }
     Ok(())
 }

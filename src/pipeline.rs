@@ -39,6 +39,9 @@ use crate::load::Loader;
 use crate::record::Chunk;
 use crate::source::{Control, Source, SourceEvent, Tenure};
 
+/// How long the engine is given to roll back what was dropped at the end.
+const ROLLED_BACK_WITHIN: Duration = Duration::from_secs(5);
+
 /// How long the group is given to let go of us at the end.
 const CLOSE_WITHIN: Duration = Duration::from_secs(10);
 
@@ -71,8 +74,12 @@ struct Pipeline {
     decoding: VecDeque<JoinHandle<DecodedChunk>>,
     /// A decoded chunk that did not fit into the batch before it.
     waiting: Option<DecodedChunk>,
+    /// A chunk that came while no batch was being filled.
+    held: Option<Chunk>,
     /// Calls under way; each ends with an event of the protocol.
     calls: JoinSet<Option<Event>>,
+    /// Aborts that nobody waits for but the end of the process.
+    rollbacks: JoinSet<()>,
     /// The revocation that waits for its release.
     releasing: Option<oneshot::Sender<()>>,
     rejects_allowed: Option<assemble::Allowance>,
@@ -114,14 +121,13 @@ impl Pipeline {
                 Wake::Call(event) => self.call_ended(event),
                 Wake::LoadFailed => self.filling_failed(),
                 Wake::Decoded(chunk) => self.waiting = Some(chunk),
-                Wake::Chunk(chunk) => self.decode(chunk),
+                Wake::Chunk(chunk) => self.take(chunk),
                 Wake::Due | Wake::Quiet => {}
                 Wake::Position => self.position_now(),
             }
             self.assemble();
         }
-        self.sealed.clear();
-        self.filling = None;
+        self.roll_back_what_is_left().await;
         self.source.clone().close(CLOSE_WITHIN).await;
         self.reporter.ended();
         self.end.unwrap_or(Ok(()))
@@ -134,16 +140,18 @@ impl Pipeline {
         stop: &mut watch::Receiver<bool>,
         deadline: Option<Instant>,
     ) -> Wake {
-        let wants_chunks =
-            self.waiting.is_none() && self.filling.is_some() && self.decoding.len() < self.decode_tasks_max;
+        let wants_chunks = self.held.is_none() && self.waiting.is_none() && self.decoding.len() < self.decode_tasks_max;
         let wants_rows = self.waiting.is_none() && self.filling.is_some() && !self.decoding.is_empty();
-        let due = self.filling.as_ref().and_then(|filling| filling.tally.due(&self.limits));
+        // A settlement loads exactly its ranges, however long that takes.
+        let due = self.filling.as_ref().filter(|filling| filling.reload.is_none());
+        let due = due.and_then(|filling| filling.tally.due(&self.limits));
         let position_at = self.delayed.as_ref().map(|(at, _)| *at);
         tokio::select! {
             biased;
             () = asked_to_stop(stop), if deadline.is_none() => Wake::Stop,
             () = sleep_until(deadline) => Wake::Deadline,
             event = events.recv() => Wake::Source(event),
+            Some(_) = self.rollbacks.join_next() => Wake::Quiet,
             Some(done) = self.calls.join_next() => match done {
                 Ok(Some(event)) => Wake::Call(event),
                 Ok(None) => Wake::Quiet,
@@ -174,11 +182,9 @@ impl Pipeline {
         match event {
             Some(SourceEvent::Assigned { partitions, tenure }) => {
                 self.tenure = tenure;
-                self.reporter.assigned(&partitions);
                 self.step(Event::Assigned(partitions.into_iter().collect()));
             }
             Some(SourceEvent::Revoking { partitions, release }) => {
-                self.reporter.revoked(&partitions);
                 self.releasing = Some(release);
                 self.step(Event::Revoking(partitions.into_iter().collect()));
             }
@@ -189,7 +195,7 @@ impl Pipeline {
             Some(SourceEvent::Away { why }) => self.reporter.kafka_away(&why),
             Some(SourceEvent::Back) => self.reporter.kafka_back(),
             Some(SourceEvent::Failed(error)) => {
-                self.step(Event::Halt(Stop { code: StopCode::Kafka, what: error.to_string() }));
+                self.step(Event::Halt(calls::stop_for(&error)));
             }
             None => {
                 let what = "the consumer thread ended unexpectedly; no position was moved".to_owned();
@@ -216,10 +222,7 @@ impl Pipeline {
             Effect::Record { ticket, tries, positions } => self.record(ticket, tries, positions),
             Effect::Fill(fill) => self.begin_fill(fill),
             Effect::NextFill { ticket } => self.next_fill(ticket),
-            Effect::Join { starts } => {
-                self.progress.join(starts.clone());
-                self.source.join(self.fence, starts);
-            }
+            Effect::Join { starts } => self.join(starts),
             Effect::Hold => self.hold(),
             Effect::Seal { ticket } => return self.seal_for_drain(ticket),
             Effect::Prepare { ticket } => self.prepare(ticket),
@@ -242,11 +245,25 @@ impl Pipeline {
     }
 
     fn give_up_draining(&mut self) {
-        tracing::warn!(
-            topic = %self.topic,
-            "the drain deadline has passed: what is open is left to the next start, which reads or settles it"
-        );
-        self.end = Some(Ok(()));
+        let unfinished = || Stop {
+            code: StopCode::DrainUnfinished,
+            what: "the drain deadline has passed; what is open is left to the next start, which reads or settles it"
+                .into(),
+        };
+        self.end = Some(Err(self.protocol.pending_stop().cloned().unwrap_or_else(unfinished)));
+    }
+
+    /// Open loads are closed, prepared ones whose intent was never sent are aborted: nobody else knows of them.
+    async fn roll_back_what_is_left(&mut self) {
+        self.filling = None;
+        for (ticket, loads) in self.protocol.without_intent() {
+            self.abandon(ticket, loads);
+        }
+        self.sealed.clear();
+        let all = async { while self.rollbacks.join_next().await.is_some() {} };
+        if tokio::time::timeout(ROLLED_BACK_WITHIN, all).await.is_err() {
+            tracing::warn!(topic = %self.topic, "prepared loads could not be aborted; they end by the engine's time-out");
+        }
     }
 }
 

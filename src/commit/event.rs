@@ -342,8 +342,16 @@ pub enum StopCode {
     Invariant,
     /// Kafka's client gave up for good.
     Kafka,
-    /// Dead letters can't be written.
+    /// The place for dead letters can't be used.
     DeadLetters,
+    /// The topic is not there.
+    TopicMissing,
+    /// Kafka refuses the rights that are needed.
+    Denied,
+    /// Another process has the same `group.instance.id`.
+    Fenced,
+    /// The drain deadline has passed with work still open.
+    DrainUnfinished,
 }
 
 impl StopCode {
@@ -365,6 +373,10 @@ impl StopCode {
             Self::Invariant => "invariant",
             Self::Kafka => "kafka",
             Self::DeadLetters => "dead-letters",
+            Self::TopicMissing => "topic-missing",
+            Self::Denied => "denied",
+            Self::Fenced => "fenced",
+            Self::DrainUnfinished => "drain-unfinished",
         }
     }
 }

@@ -157,6 +157,18 @@ impl Protocol {
         self.settings.pipeline
     }
 
+    /// Why the pipeline will stop once what is open is finished.
+    pub fn pending_stop(&self) -> Option<&Stop> {
+        self.stop.as_ref()
+    }
+
+    /// Batches whose intent was never sent, with their loads: whoever ends without finishing them rolls them back.
+    pub fn without_intent(&self) -> Vec<(Ticket, Vec<Txn>)> {
+        let open = self.batches.iter().filter(|batch| !batch.intent_sent);
+        let loads = |batch: &Batch| batch.loads.keys().filter_map(|tag| self.txn_of(batch, *tag)).collect();
+        open.map(|batch| (batch.ticket, loads(batch))).collect()
+    }
+
     /// True once the pipeline has asked to stop or has reported that it is drained.
     pub fn has_ended(&self) -> bool {
         self.ended

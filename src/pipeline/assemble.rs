@@ -27,7 +27,7 @@ pub(super) struct DecodedChunk {
 }
 
 /// `skip N in M`: how many of the last records may be rejects.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Allowance {
     most: u64,
     of: u64,
@@ -60,10 +60,19 @@ pub(super) async fn next_decoded(decoding: &mut VecDeque<JoinHandle<DecodedChunk
 }
 
 impl Pipeline {
-    pub(super) fn decode(&mut self, chunk: Chunk) {
+    /// Chunks that were read before the last positioning are dropped, with their share of the memory budget.
+    pub(super) fn take(&mut self, chunk: Chunk) {
         if chunk.fence != self.fence {
             return;
         }
+        if self.filling.is_some() {
+            self.decode(chunk);
+        } else {
+            self.held = Some(chunk);
+        }
+    }
+
+    pub(super) fn decode(&mut self, chunk: Chunk) {
         let reload = self.filling.as_ref().and_then(|filling| filling.reload.as_ref());
         let scope = Scope {
             until: reload.map(|reload| reload.ends.clone()).unwrap_or_default(),
@@ -174,7 +183,9 @@ impl Pipeline {
                 }
             }
             RejectPolicy::Skip { most, of } => {
-                let within = self.rejects_allowed.as_mut().is_none_or(|allowed| allowed.takes(records, count));
+                let reloads = self.filling.as_ref().is_some_and(|filling| filling.reload.is_some());
+                let within =
+                    reloads || self.rejects_allowed.as_mut().is_none_or(|allowed| allowed.takes(records, count));
                 if !within {
                     let what = format!(
                         "topic {}: more than {most} of the last {of} records can't become rows; the open batch was \

@@ -14,7 +14,7 @@ use crate::config::Start;
 use crate::dead_letter::{DeadLetter, DeadLetters};
 use crate::domain::{Partition, PositionToStore, TxnState};
 use crate::load::{Answer, Class, Load, Loader, TxnName, retry};
-use crate::source::{PositionsRead, Recorded};
+use crate::source::{PositionsRead, Recorded, SourceError};
 
 /// Pause before an OffsetCommit is sent again, and between reads that fail.
 const KAFKA_PAUSE: Duration = Duration::from_millis(500);
@@ -40,7 +40,8 @@ impl Pipeline {
                         identity.seen(topic_id.as_deref());
                         return Some(Event::Positions { ticket, stored, log, topic_id, now_ms: now_ms() });
                     }
-                    Err(error) => trouble.say(&error.to_string()),
+                    Err(error) if error.is_passing() => trouble.say(&error.to_string()),
+                    Err(error) => return Some(Event::Halt(stop_for(&error))),
                 }
                 tokio::time::sleep(KAFKA_PAUSE).await;
             }
@@ -65,7 +66,8 @@ impl Pipeline {
                         trouble.over();
                         return Some(Event::Resolved { ticket, starts });
                     }
-                    Err(error) => trouble.say(&error.to_string()),
+                    Err(error) if error.is_passing() => trouble.say(&error.to_string()),
+                    Err(error) => return Some(Event::Halt(stop_for(&error))),
                 }
                 tokio::time::sleep(KAFKA_PAUSE).await;
             }
@@ -91,11 +93,7 @@ impl Pipeline {
 
     pub(super) fn rejoin(&mut self) {
         let source = self.source.clone();
-        self.call(async move {
-            // A closed source has nothing to rejoin with.
-            let _ = source.rejoin().await;
-            None
-        });
+        self.call(async move { source.rejoin().await.err().map(|error| Event::Halt(stop_for(&error))) });
     }
 
     /// Steps 4 and 5: all tables prepared, all dead letters acknowledged.
@@ -134,6 +132,7 @@ impl Pipeline {
         let ticket = filling.ticket;
         let loads = std::mem::take(&mut filling.loads);
         let report = self.reporter.failures();
+        self.rejects_allowed.clone_from(&filling.allowed_before);
         self.filling = None;
         self.call(async move {
             for load in loads.into_values() {
@@ -180,9 +179,9 @@ impl Pipeline {
 
     pub(super) fn abort_in_background(&mut self, txn: Txn) {
         let loader = self.loader.clone();
-        self.call(async move {
+        self.rollbacks.spawn(async move {
+            // Best effort: what is left holds a slot until it times out.
             let _ = loader.abort(&name(txn)).await;
-            None
         });
     }
 
@@ -249,6 +248,25 @@ fn name(txn: Txn) -> TxnName {
 pub(super) fn now_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// What an error of the source that waiting does not cure means for the pipeline.
+pub(super) fn stop_for(error: &SourceError) -> Stop {
+    let code = match error {
+        SourceError::TopicMissing { .. } => StopCode::TopicMissing,
+        SourceError::OutOfRange { .. } => StopCode::PositionOutOfLog,
+        SourceError::PositionRefused { .. } => StopCode::PositionRefused,
+        SourceError::Denied { .. } => StopCode::Denied,
+        SourceError::Fenced { .. } => StopCode::Fenced,
+        SourceError::NoPosition { .. } | SourceError::StartIncomplete { .. } => StopCode::NoPosition,
+        SourceError::Settings { .. }
+        | SourceError::Thread { .. }
+        | SourceError::Fatal { .. }
+        | SourceError::Unanswered { .. }
+        | SourceError::Seek { .. }
+        | SourceError::Closed { .. } => StopCode::Kafka,
+    };
+    Stop { code, what: error.to_string() }
 }
 
 pub(super) fn no_randomness(error: &getrandom::Error) -> Stop {

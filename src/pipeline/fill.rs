@@ -7,6 +7,7 @@ use std::task::Poll;
 use std::time::Instant;
 
 use super::Pipeline;
+use super::assemble::Allowance;
 use crate::batch::{Progress, SealReason, Tally};
 use crate::commit::{Event, Fill, Reload, Tag, Ticket, Txn, label};
 use crate::dead_letter::DeadLetter;
@@ -24,6 +25,8 @@ pub(super) struct Filling {
     pub(super) reload: Option<Reload>,
     /// Routes that get rows; all if not set.
     pub(super) routes: Option<Vec<usize>>,
+    /// What was allowed before this batch: records that are read again are not counted twice.
+    pub(super) allowed_before: Option<Allowance>,
 }
 
 /// A batch from its seal to its stored position.
@@ -38,6 +41,8 @@ pub(super) struct SealedBatch {
     pub(super) sealed_at: Instant,
     pub(super) prepared_at: Option<Instant>,
     pub(super) recorded_at: Option<Instant>,
+    /// See [`Filling::allowed_before`].
+    pub(super) allowed_before: Option<Allowance>,
     /// The task that prepares it.
     pub(super) preparing: Option<tokio::task::AbortHandle>,
 }
@@ -76,6 +81,15 @@ impl Pipeline {
         }
     }
 
+    /// Reads these partitions too: now, or with the positioning that is still waiting for its back-off.
+    pub(super) fn join(&mut self, starts: BTreeMap<Partition, Offset>) {
+        self.progress.join(starts.clone());
+        match &mut self.delayed {
+            Some((_, waiting)) => waiting.extend(starts),
+            None => self.source.join(self.fence, starts),
+        }
+    }
+
     pub(super) fn next_fill(&mut self, ticket: Ticket) {
         self.open_fill(ticket, None);
     }
@@ -95,7 +109,11 @@ impl Pipeline {
                     dead: Vec::new(),
                     reload,
                     routes,
+                    allowed_before: self.rejects_allowed.clone(),
                 });
+                if let Some(chunk) = self.held.take() {
+                    self.decode(chunk);
+                }
             }
             Err(error) => self.end = Some(Err(super::calls::no_randomness(&error))),
         }
@@ -112,6 +130,7 @@ impl Pipeline {
         self.fence += 1;
         self.delayed = None;
         self.waiting = None;
+        self.held = None;
         for task in self.decoding.drain(..) {
             task.abort();
         }
@@ -156,6 +175,7 @@ impl Pipeline {
             sealed_at: Instant::now(),
             prepared_at: None,
             recorded_at: None,
+            allowed_before: filling.allowed_before,
             preparing: None,
         };
         self.sealed.insert(ticket, sealed);
@@ -174,11 +194,12 @@ impl Pipeline {
 
     /// Drops a batch: its open loads are closed, its prepared ones aborted in the background.
     pub(super) fn abandon(&mut self, ticket: Ticket, loads: Vec<Txn>) {
-        if self.filling.as_ref().is_some_and(|filling| filling.ticket == ticket) {
-            self.filling = None;
+        if let Some(filling) = self.filling.take_if(|filling| filling.ticket == ticket) {
+            self.rejects_allowed = filling.allowed_before;
             self.progress.seal();
         }
         let Some(batch) = self.sealed.remove(&ticket) else { return };
+        self.rejects_allowed = batch.allowed_before;
         if let Some(task) = batch.preparing {
             // The loads that the task still holds are rolled back when it drops them.
             task.abort();

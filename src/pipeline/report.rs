@@ -13,6 +13,9 @@ use crate::load::{Class, Failure};
 /// A trouble that lasts is said again so often.
 const SAY_AGAIN: Duration = Duration::from_secs(300);
 
+/// Another reason for a trouble that lasts is said after so long.
+const SAY_ANOTHER: Duration = Duration::from_secs(30);
+
 /// Rejects that are named one by one in the log, in a row; behind them only the count is said, with each batch.
 const REJECTS_NAMED: u64 = 10;
 
@@ -27,6 +30,14 @@ pub(super) struct Trouble {
 struct Said {
     first: Instant,
     last: Instant,
+    why: String,
+}
+
+impl Said {
+    /// Another reason is news; the same one is said again rarely.
+    fn pause(&self, why: &str) -> Duration {
+        if self.why == why { SAY_AGAIN } else { SAY_ANOTHER }
+    }
 }
 
 impl Trouble {
@@ -39,13 +50,14 @@ impl Trouble {
         let now = Instant::now();
         let mut since = self.since.lock().unwrap_or_else(PoisonError::into_inner);
         let loud = match &mut *since {
-            Some(said) if now.duration_since(said.last) < SAY_AGAIN => false,
+            Some(said) if now.duration_since(said.last) < said.pause(why) => false,
             Some(said) => {
                 said.last = now;
+                why.clone_into(&mut said.why);
                 true
             }
             None => {
-                *since = Some(Said { first: now, last: now });
+                *since = Some(Said { first: now, last: now, why: why.to_owned() });
                 true
             }
         };
@@ -78,8 +90,7 @@ impl LoadFailures {
         if failure.class == Class::Refused {
             let reasons = failure.error_reasons();
             let log = if reasons.is_empty() { String::new() } else { format!("; the engine's error log: {reasons}") };
-            let what =
-                format!("{}{log}. Nothing of this batch is visible; the position stands before it", failure.what);
+            let what = format!("{}{log}. The position stands before this batch", failure.what);
             return Event::LoadFailed { ticket, stop: Some(Stop { code: StopCode::LoadRefused, what }) };
         }
         self.trouble.say(&failure.what);
@@ -130,14 +141,6 @@ impl Reporter {
     /// Class of the last failed load.
     pub(super) fn last_class(&self) -> Class {
         *self.failures.last.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn assigned(&self, partitions: &[Partition]) {
-        tracing::info!(topic = %self.topic, ?partitions, "assigned");
-    }
-
-    pub(super) fn revoked(&self, partitions: &[Partition]) {
-        tracing::info!(topic = %self.topic, ?partitions, "revoked");
     }
 
     pub(super) fn lost(&self, partitions: &[Partition], why: &str) {

@@ -3,15 +3,14 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
-use super::Pipeline;
 use super::assemble::Allowance;
 use super::identity::Identity;
 use super::report::Reporter;
+use super::{Pipeline, ROLLED_BACK_WITHIN};
 use crate::batch::{Limits, Progress, policy};
 use crate::cli::Exit;
 use crate::commit::{Protocol, Settings, StartWish, Stop, StopCode, Tag};
@@ -20,9 +19,6 @@ use crate::dead_letter::DeadLetters;
 use crate::decode::Decoder;
 use crate::load::Loader;
 use crate::source::{Source, SourceSpec, Tenure, client_config};
-
-/// How long the engine is given to roll back what was dropped at the end.
-const ROLLED_BACK_WITHIN: Duration = Duration::from_secs(5);
 
 /// Runs every pipeline until `stop` turns true and all are drained, or until each has stopped for a reason of its
 /// own. A pipeline that stops leaves the others alone; the process ends with the exit code of the first that stopped.
@@ -78,7 +74,7 @@ fn say_stopped(topic: &str, stop: &Stop) {
 /// Which stops a supervisor may answer with a new start.
 fn exit_of(code: StopCode) -> Exit {
     match code {
-        StopCode::Kafka | StopCode::DeadLetters => Exit::GaveUp,
+        StopCode::Kafka | StopCode::DrainUnfinished => Exit::GaveUp,
         StopCode::Invariant => Exit::Bug,
         StopCode::BadRecord
         | StopCode::TooManyRejects
@@ -91,7 +87,11 @@ fn exit_of(code: StopCode) -> Exit {
         | StopCode::LogRewritten
         | StopCode::OutcomeUnknown
         | StopCode::NotCommittable
-        | StopCode::PositionRefused => Exit::NeedsPerson,
+        | StopCode::PositionRefused
+        | StopCode::DeadLetters
+        | StopCode::TopicMissing
+        | StopCode::Denied
+        | StopCode::Fenced => Exit::NeedsPerson,
     }
 }
 
@@ -155,7 +155,9 @@ fn build(
         sealed: BTreeMap::new(),
         decoding: VecDeque::new(),
         waiting: None,
+        held: None,
         calls: JoinSet::new(),
+        rollbacks: JoinSet::new(),
         releasing: None,
         rejects_allowed,
         identity: Identity::default(),

@@ -7,7 +7,7 @@
 //! ```text
 //!              Control: read positions, fill, join, hold, record, rejoin, close
 //!   pipeline ───────────────────────────────────────────────────────────────────► consumer thread ◄──► Kafka
-//!            ◄─────────────────────────────────────────────────────────────────── (worker.rs)
+//!            ◄─────────────────────────────────────────────────────────────────── (worker)   
 //!              SourceEvent (assigned, revoking, lost, away …), Chunk (records, positions reached)
 //! ```
 //!

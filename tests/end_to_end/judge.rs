@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use loadlock::cli::produce::generate::{Device, device};
-use loadlock_sandbox::{EngineKind, Sandbox};
+use loadlock_sandbox::{Call, EngineKind, Fault, FaultKind, Sandbox};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
@@ -76,6 +76,28 @@ impl World {
         let builder = builder.ports(frontend.port(), backend.port(), admin.port());
         self.sandbox = builder.start().await.expect("sandbox again");
         self
+    }
+
+    /// From now on commits get lost on their way to the engine; true once one has been.
+    pub(crate) fn commits_get_lost(&self) {
+        self.sandbox.inject([Fault { times: 1_000, ..Fault::once(Call::Commit, FaultKind::DropBefore) }]);
+    }
+
+    /// Waits until a commit got lost, then lets all through again.
+    pub(crate) async fn a_commit_was_lost(&self) {
+        let deadline = Instant::now() + STALLED;
+        while self.sandbox.faults().iter().all(|fault| fault.hit == 0) {
+            assert!(Instant::now() < deadline, "no commit within {STALLED:?}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        self.sandbox.clear_faults();
+    }
+
+    /// Loaders that start from now on seal with these bounds.
+    pub(crate) fn seals_with(&self, from: &str, to: &str) {
+        let text = std::fs::read_to_string(&self.config).expect("read");
+        assert!(text.contains(from), "{text}");
+        std::fs::write(&self.config, text.replace(from, to)).expect("written");
     }
 
     /// Starts one more loader process.

@@ -65,6 +65,35 @@ async fn five_stops_in_the_middle(engine: EngineKind) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn starrocks_settles_after_a_kill_between_intent_and_commit() {
+    settles_after_a_kill_between_intent_and_commit(EngineKind::StarRocks).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn doris_settles_after_a_kill_between_intent_and_commit() {
+    settles_after_a_kill_between_intent_and_commit(EngineKind::Doris).await;
+}
+
+/// The intent is stored, the commit is not made: the next process aborts the load and loads its range again, although
+/// that takes longer than the age at which it seals batches of its own.
+async fn settles_after_a_kill_between_intent_and_commit(engine: EngineKind) {
+    let (by_rows, by_age) = ("rows = 20000\nage = \"60s\"", "rows = 20000\nage = \"10ms\"");
+    let Some(world) = World::start("settles", engine, by_rows, "").await else { return };
+    let produced = records::produce(&world.brokers, &world.topic, 0..RECORDS / 4);
+    world.commits_get_lost();
+    let loader = world.loader();
+    world.a_commit_was_lost().await;
+    // Killed, not drained.
+    drop(loader);
+    world.seals_with(by_rows, by_age);
+    let loader = world.loader();
+    world.wait_for_rows(produced.committed.len() as u64, &[&loader]).await;
+    let log = loader.drain().await;
+    assert!(log.contains("settled an interrupted load"), "there was nothing to settle");
+    world.judge(&produced).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn starrocks_goes_away_and_comes_back() {
     the_engine_goes_away_and_comes_back(EngineKind::StarRocks).await;
 }

@@ -276,7 +276,11 @@ impl World {
             | StopCode::LogRewritten
             | StopCode::Invariant
             | StopCode::Kafka
-            | StopCode::DeadLetters => {
+            | StopCode::DeadLetters
+            | StopCode::TopicMissing
+            | StopCode::Denied
+            | StopCode::Fenced
+            | StopCode::DrainUnfinished => {
                 self.judge.broken("stop", format!("stopped without reason: {}: {}", stop.code, stop.what));
                 self.stuck = Some(stop);
             }
