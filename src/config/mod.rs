@@ -23,7 +23,6 @@ mod units;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -154,12 +153,9 @@ pub struct Batch {
 pub struct Run {
     /// Time for finishing the open work after SIGTERM or Ctrl-C (default 30 s).
     pub drain: Duration,
-    /// Decode threads; 0 = one per core.
+    /// Decode threads; 0 = one per core. Each pipeline has at most twice as many chunks in decoding.
     pub decode_threads: usize,
 }
-
-/// Address of a local HTTP server of ours.
-pub type Listen = SocketAddr;
 
 /// One topic in one consumer group, with all tables that its routes feed.
 #[derive(Clone, Debug)]

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures_util::future::join_all;
 
@@ -147,9 +147,6 @@ impl Pipeline {
     }
 
     pub(super) fn commit(&mut self, ticket: Ticket, table: Tag, txn: Txn, tries: u32) {
-        if let Some(batch) = self.sealed.get_mut(&ticket) {
-            batch.recorded_at.get_or_insert_with(Instant::now);
-        }
         let loader = self.loader.clone();
         let trouble = self.reporter.trouble("a load can't be committed");
         self.call(async move {

@@ -40,7 +40,6 @@ pub(super) struct SealedBatch {
     pub(super) labels: Vec<String>,
     pub(super) sealed_at: Instant,
     pub(super) prepared_at: Option<Instant>,
-    pub(super) recorded_at: Option<Instant>,
     /// See [`Filling::allowed_before`].
     pub(super) allowed_before: Option<Allowance>,
     /// The task that prepares it.
@@ -174,7 +173,6 @@ impl Pipeline {
             labels,
             sealed_at: Instant::now(),
             prepared_at: None,
-            recorded_at: None,
             allowed_before: filling.allowed_before,
             preparing: None,
         };
