@@ -10,7 +10,7 @@
 //! The flow is wired in [`pipeline`], the decisions are made in [`commit`]; every other module is a noun that one of
 //! them uses. Modules stand here in the order of the flow.
 
-pub mod domain;
+pub use loadlock_commit::domain;
 pub mod record;
 
 pub mod source;
@@ -21,7 +21,7 @@ pub mod batch;
 
 pub mod load;
 
-pub mod commit;
+pub use loadlock_commit as commit;
 
 pub mod dead_letter;
 pub mod pipeline;

@@ -98,7 +98,7 @@ impl Pipeline {
             let wanted = |(_, table): &(usize, &crate::domain::Table)| reload.tables.contains(&Tag::of_table(table));
             self.tables.iter().enumerate().filter(wanted).map(|(route, _)| route).collect()
         });
-        match Nonce::random() {
+        match random_nonce() {
             Ok(nonce) => {
                 self.filling = Some(Filling {
                     ticket,
@@ -215,4 +215,11 @@ impl Pipeline {
         };
         reload.ends.iter().all(reached)
     }
+}
+
+/// 128 bits from the operating system's random source: no two attempts of any process draw the same (rule 5).
+fn random_nonce() -> Result<Nonce, getrandom::Error> {
+    let mut bytes = [0_u8; 16];
+    getrandom::fill(&mut bytes)?;
+    Ok(Nonce(u128::from_be_bytes(bytes)))
 }

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use loadlock::commit::{Tag, Txn};
-use loadlock::domain::{Label, TxnId, TxnState};
+use loadlock_commit::domain::{Label, TxnId, TxnState};
+use loadlock_commit::{Tag, Txn};
 
 use crate::judge::Judge;
 use crate::log::Place;

@@ -18,6 +18,7 @@
 //! [`Protocol::step`] is a pure function of its state and one event: no clock, no randomness, no I/O.
 //! `docs/exactly-once.md` has the rules with their reasons.
 
+pub mod domain;
 pub mod event;
 pub mod invariants;
 pub mod label;

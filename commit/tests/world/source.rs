@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use loadlock::commit::{Event, Ticket};
-use loadlock::domain::{Partition, PositionToStore, RecordAnswer};
+use loadlock_commit::domain::{Partition, PositionToStore, RecordAnswer};
+use loadlock_commit::{Event, Ticket};
 
 use crate::broker::{Broker, MemberId, Request};
 use crate::mutant::Mutant;

@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use loadlock::commit::metadata::{Metadata, OriginStart};
-use loadlock::commit::{
+use loadlock_commit::domain::{Nonce, Offset, Partition, PositionToStore, Range, Stored, TxnState};
+use loadlock_commit::metadata::{Metadata, OriginStart};
+use loadlock_commit::{
     Effect, Event, Fill, Notice, Protocol, Reload, SealedRange, Settings, StartWish, Stop, StopCode, Tag, Ticket, Txn,
 };
-use loadlock::domain::{Nonce, Offset, Partition, PositionToStore, Range, Stored, TxnState};
 
 use crate::broker::Broker;
 use crate::judge::Judge;
@@ -447,7 +447,7 @@ pub(crate) fn carries_intent(metadata: &str) -> bool {
 pub(crate) fn as_if_stored(ticket: Ticket, positions: &[PositionToStore]) -> Event {
     let stored = |position: &PositionToStore| Stored { offset: position.offset, metadata: position.metadata.clone() };
     let read = positions.iter().map(|position| (position.partition, Some(stored(position)))).collect();
-    Event::Recorded { ticket, answer: loadlock::domain::RecordAnswer::Stored, read, doubtful: false }
+    Event::Recorded { ticket, answer: loadlock_commit::domain::RecordAnswer::Stored, read, doubtful: false }
 }
 
 fn forget_intent(stored: Stored) -> Stored {

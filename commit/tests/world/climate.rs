@@ -1,7 +1,7 @@
 //! What a seed's world is like: its size and which faults come how often.
 
-use loadlock::commit::StartWish;
-use loadlock::domain::{Offset, Partition};
+use loadlock_commit::StartWish;
+use loadlock_commit::domain::{Offset, Partition};
 
 use crate::rng::Rng;
 

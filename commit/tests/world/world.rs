@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use loadlock::commit::{Event, Stop, StopCode, Tag, Txn};
-use loadlock::domain::Label;
+use loadlock_commit::domain::Label;
+use loadlock_commit::{Event, Stop, StopCode, Tag, Txn};
 
 use crate::broker::{Broker, MemberId, Request};
 use crate::climate::Climate;
@@ -368,7 +368,7 @@ impl World {
 
     fn all_stored(&self) -> bool {
         self.broker.stored.iter().all(|(partition, stored)| {
-            let at_end = |stored: &loadlock::domain::Stored| {
+            let at_end = |stored: &loadlock_commit::domain::Stored| {
                 stored.offset == self.topic.end(*partition) && !crate::process::carries_intent(&stored.metadata)
             };
             stored.as_ref().is_some_and(at_end)

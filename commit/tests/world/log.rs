@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use loadlock::commit::Tag;
-use loadlock::domain::{Offset, Partition, Range, Ranges, Table};
+use loadlock_commit::Tag;
+use loadlock_commit::domain::{Offset, Partition, Range, Ranges, Table};
 
 use crate::rng::mix;
 

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use loadlock::commit::metadata::OriginStart;
-use loadlock::commit::{Event, Stop, StopCode, Tag, Ticket, Txn, label};
-use loadlock::domain::{Nonce, Partition, PositionToStore, RecordAnswer, TxnId};
+use loadlock_commit::domain::{Nonce, Partition, PositionToStore, RecordAnswer, TxnId};
+use loadlock_commit::metadata::OriginStart;
+use loadlock_commit::{Event, Stop, StopCode, Tag, Ticket, Txn, label};
 
 use crate::broker::Request;
 use crate::process::{Process, Task, as_if_stored};
@@ -159,7 +159,7 @@ impl World {
         self.tell(index, event);
     }
 
-    fn label(&self, nonce: Nonce, table: Tag) -> Option<loadlock::domain::Label> {
+    fn label(&self, nonce: Nonce, table: Tag) -> Option<loadlock_commit::domain::Label> {
         let table = self.topic.table(table)?;
         Some(label(Tag::of("world"), nonce, table))
     }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use loadlock::domain::{Partition, PositionToStore, RecordAnswer, Stored};
+use loadlock_commit::domain::{Partition, PositionToStore, RecordAnswer, Stored};
 
 use crate::rng::Rng;
 

@@ -40,18 +40,6 @@ pub type Ranges = BTreeMap<Partition, Range>;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Nonce(pub u128);
 
-impl Nonce {
-    /// Draws a nonce from the operating system's random source.
-    ///
-    /// # Errors
-    /// When the operating system has no random source.
-    pub fn random() -> Result<Self, getrandom::Error> {
-        let mut bytes = [0_u8; 16];
-        getrandom::fill(&mut bytes)?;
-        Ok(Self(u128::from_be_bytes(bytes)))
-    }
-}
-
 impl fmt::Display for Nonce {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:032x}", self.0)

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use loadlock::commit::metadata::Metadata;
-use loadlock::commit::{Tag, invariants, label};
-use loadlock::domain::{Label, Nonce, Offset, Partition, Stored};
+use loadlock_commit::domain::{Label, Nonce, Offset, Partition, Stored};
+use loadlock_commit::metadata::Metadata;
+use loadlock_commit::{Tag, invariants, label};
 
 use crate::broker::Change;
 use crate::engine::Engine;

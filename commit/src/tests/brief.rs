@@ -4,10 +4,10 @@
 //! b that is done, behind a trail of nonce 1.
 
 use super::{Effect, Metadata, PositionToStore, table, tag};
-use crate::commit::event::{Notice, Txn};
-use crate::commit::label::Tag;
-use crate::commit::metadata::OriginStart;
 use crate::domain::{Offset, Partition};
+use crate::event::{Notice, Txn};
+use crate::label::Tag;
+use crate::metadata::OriginStart;
 
 fn name(wanted: Tag) -> &'static str {
     ["a", "b"].into_iter().find(|name| tag(name) == wanted).unwrap_or("?")
@@ -31,7 +31,7 @@ pub(super) fn position(PositionToStore { partition, offset, metadata }: &Positio
     let Ok(metadata) = Metadata::parse(metadata) else { return format!("{partition}@{offset}?") };
     let mut text = format!("{partition}@{offset}");
     if let Some(intent) = &metadata.intent {
-        let shown = |(tag, table): (&Tag, &crate::commit::metadata::IntentTable)| {
+        let shown = |(tag, table): (&Tag, &crate::metadata::IntentTable)| {
             format!("{}{}", if table.done { "!" } else { "" }, name(*tag))
         };
         let mut tables: Vec<_> = intent.tables.iter().map(shown).collect();
