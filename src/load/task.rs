@@ -12,6 +12,7 @@ use super::http::Upload;
 use super::loader::{Miss, Performed, Running, Shared};
 use super::{Answer, Class, Counts, Failure, Prepared, Rows, Target, TxnName, TxnState, retry};
 use crate::decode::Framing;
+use crate::telemetry::STEPS;
 
 /// Pause before a call is repeated that found the label busy, and between two looks at a state.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -59,6 +60,7 @@ pub(super) async fn run(
     match prepared {
         None => {}
         Some(Ok((reply, prepared))) => {
+            tracing::trace!(target: STEPS, point = "load.prepared");
             let (seen, taken) = oneshot::channel();
             if reply.send(Finished { prepared, seen }).is_ok() && taken.await.is_ok() {
                 return;
@@ -95,6 +97,7 @@ impl Work<'_> {
         inbox: &mut mpsc::UnboundedReceiver<Message>,
     ) -> Result<(oneshot::Sender<Finished>, Option<Counts>), Failure> {
         self.begin().await?;
+        tracing::trace!(target: STEPS, point = "load.begun");
         let mut counts = None;
         let Some(mut next) = inbox.recv().await else { return nobody_is_left().await };
         loop {
@@ -151,6 +154,7 @@ impl Work<'_> {
             if !send(&mut upload, rows, start).await {
                 return Err(self.ended_early(upload).await);
             }
+            tracing::trace!(target: STEPS, point = "load.rows");
             tokio::select! {
                 biased;
                 () = upload.ended() => return Err(self.ended_early(upload).await),
@@ -168,7 +172,9 @@ impl Work<'_> {
         if array && upload.send(Bytes::from_static(b"]")).await.is_err() {
             return Err(self.ended_early(upload).await);
         }
-        self.finish(upload).await.map(|counts| (next, counts))
+        let counts = self.finish(upload).await?;
+        tracing::trace!(target: STEPS, point = "load.sent");
+        Ok((next, counts))
     }
 
     /// Ends a body and reads what the engine says to it.
@@ -315,6 +321,7 @@ impl Work<'_> {
         if !self.opened {
             return;
         }
+        tracing::trace!(target: STEPS, point = "load.roll-back");
         for attempt in 1..=ROLL_BACK_TRIES {
             match self.shared.abort(&self.txn).await {
                 Answer::Done => return tracing::debug!(label = %self.txn.label, "rolled back"),
