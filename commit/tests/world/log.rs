@@ -23,7 +23,13 @@ impl Topic {
     pub(crate) fn new(partitions: Partition, start: Offset, first: Offset, last: Offset) -> Self {
         let table = |name: &str| Table { database: "world".into(), name: name.into() };
         let tables = ["a", "b"].map(table).map(|table| (Tag::of_table(&table), table)).to_vec();
-        Self { ends: (0..partitions).map(|partition| (partition, first)).collect(), start, last, tables, at_least_once: BTreeSet::new() }
+        Self {
+            ends: (0..partitions).map(|partition| (partition, first)).collect(),
+            start,
+            last,
+            tables,
+            at_least_once: BTreeSet::new(),
+        }
     }
 
     /// The last table refuses loads in two phases.
