@@ -33,14 +33,28 @@ impl Protocol {
             }
         }
         let Some(batch) = self.batches.get_mut(index) else { return };
-        batch.phase = Phase::Preparing;
+        let (at_once, two_phase): (BTreeSet<Tag>, BTreeSet<Tag>) =
+            tables.iter().partition(|tag| self.settings.at_least_once.contains(tag));
+        // Loaded in one phase, its rows would be visible before those of the batch in front of it.
+        let waits = index > 0 && !at_once.is_empty();
+        batch.phase = if waits { Phase::Sealed } else { Phase::Preparing };
         batch.nonce = Some(nonce);
         batch.ranges = ranges;
         batch.epochs = epochs;
-        batch.loads = tables.iter().map(|tag| (*tag, LoadState::default())).collect();
+        batch.loads = two_phase.iter().map(|tag| (*tag, LoadState::default())).collect();
         if matches!(batch.kind, Kind::Reload { .. }) {
             self.flowing = false;
         }
+        if !waits {
+            self.emit(Effect::Prepare { ticket });
+        }
+    }
+
+    /// The batch in front of it is done.
+    pub(super) fn prepare_front(&mut self) {
+        let Some(front) = self.batches.front_mut() else { return };
+        front.phase = Phase::Preparing;
+        let ticket = front.ticket;
         self.emit(Effect::Prepare { ticket });
     }
 

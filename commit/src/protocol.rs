@@ -20,6 +20,8 @@ pub struct Settings {
     pub topic: String,
     /// Tables that the routes feed.
     pub tables: Vec<Table>,
+    /// Those of them that are loaded in one phase: visible once prepared, and never in an intent.
+    pub at_least_once: BTreeSet<Tag>,
     /// Digest of the mapping of all routes.
     pub mapping: Tag,
     /// Where to start without a position.
@@ -314,6 +316,7 @@ impl Protocol {
         }
         let Some(front) = self.batches.front() else { return };
         match front.phase {
+            Phase::Sealed => self.prepare_front(),
             Phase::Prepared if front.has_rows() => self.record_intent(),
             Phase::Prepared | Phase::Advancing => self.record_advance(),
             Phase::Filling | Phase::Preparing | Phase::Recording | Phase::Committing => {}

@@ -11,7 +11,7 @@ use super::engine::{Call, Engine, Fields, Reply, Response, Step, clean, column_l
 use super::{Class, Failure, Target, TxnName, TxnState};
 use crate::config::Timeouts;
 use crate::decode::Framing;
-use crate::domain::TxnId;
+use crate::domain::{Delivery, TxnId};
 
 /// Columns of unique-key tables that `hidden_columns` names, because `columns` can't.
 const HIDDEN: &str = "__DORIS_";
@@ -103,7 +103,7 @@ impl Engine for Doris {
     }
 
     /// Lines are read one by one: the limit for JSON that a backend has to hold as a whole does not apply.
-    fn body_limit(&self) -> Option<u64> {
+    fn body_limit(&self, _target: &Target) -> Option<u64> {
         None
     }
 
@@ -133,13 +133,19 @@ impl Engine for Doris {
         headers.extend(target.headers.clone());
         let mut set = |name: &str, value: &str| headers.insert(name.to_owned(), value.to_owned());
         set("label", &target.label.0);
-        set("two_phase_commit", "true");
+        let step = match target.delivery {
+            Delivery::ExactlyOnce => {
+                set("two_phase_commit", "true");
+                Step::Load
+            }
+            Delivery::AtLeastOnce => Step::LoadAtOnce,
+        };
         set("format", "json");
         set("read_json_by_line", "true");
         set("timeout", &seconds(self.timeouts.transaction));
         let [database, table] = [&*target.table.database, &*target.table.name].map(encode);
         Call {
-            step: Step::Load,
+            step,
             method: Method::PUT,
             path: format!("/api/{database}/{table}/_stream_load"),
             headers: headers.into_iter().collect(),
@@ -196,6 +202,7 @@ impl Engine for Doris {
         }
         match step {
             Step::Load => loaded(&fields, verdict, message, &said),
+            Step::LoadAtOnce => loaded_at_once(&fields, verdict, message, &said),
             Step::Commit if verdict == "Success" || already(message, &["committed", "visible"]) => DONE,
             Step::Abort if verdict == "Success" || already(message, &["aborted"]) => DONE,
             Step::Begin | Step::Prepare | Step::Commit | Step::Abort | Step::Cancel | Step::State => {
@@ -260,6 +267,17 @@ fn loaded(fields: &Fields, verdict: &str, message: &str, said: &str) -> Reply {
     }
 }
 
+/// The answer to a load in one phase. "Publish Timeout": committed, and visible a little later.
+fn loaded_at_once(fields: &Fields, verdict: &str, message: &str, said: &str) -> Reply {
+    match verdict {
+        "Success" | "Publish Timeout" => Reply::Done { id: fields.id(), counts: fields.counts() },
+        "Label Already Exists" => {
+            Reply::Failed { class: Class::Unclear, what: clean(said), error_url: None, id: related(message) }
+        }
+        _ => fields.failed(class(Step::LoadAtOnce, said), said),
+    }
+}
+
 /// The id in `… has already been used, relate to txn [18036]`: it stands nowhere else.
 fn related(message: &str) -> Option<TxnId> {
     let (_, rest) = message.split_once("relate to txn [")?;
@@ -280,7 +298,7 @@ fn class(step: Step, said: &str) -> Class {
         ],
         Step::Abort => &[("is already", Class::Refused), ("not found", Class::Unclear)],
         // The pre-commit at the end of a load: the frontend lost the transaction at a change of master.
-        Step::Load => &[("] not found", Class::Away)],
+        Step::Load | Step::LoadAtOnce => &[("] not found", Class::Away)],
         Step::Begin | Step::Prepare | Step::Cancel | Step::State => &[],
     };
     sort(said, own).or_else(|| sort(said, SIGNS)).unwrap_or(Class::Unclear)

@@ -14,10 +14,10 @@ pub trait Engine: Send + Sync {
     /// How rows stand in a body.
     fn framing(&self) -> Framing;
     /// Bytes after which the next body of the same transaction is begun; `None` if one body takes all.
-    fn body_limit(&self) -> Option<u64>;
+    fn body_limit(&self, target: &Target) -> Option<u64>;
     /// Opens a transaction; `None` if the load itself does.
     fn begin(&self, target: &Target) -> Option<Call>;
-    /// Sends rows into a transaction.
+    /// Sends rows into a transaction, or all rows of a load that is visible at once ([`Target::delivery`]).
     fn load(&self, target: &Target) -> Call;
     /// Prepares a transaction; `None` if the answer to the load already says that it is prepared.
     fn prepare(&self, target: &Target) -> Option<Call>;
@@ -43,6 +43,8 @@ pub enum Step {
     Begin,
     /// Send rows.
     Load,
+    /// Send all rows of a load in one phase, which is visible with its answer.
+    LoadAtOnce,
     /// Prepare (StarRocks).
     Prepare,
     /// Make visible.
@@ -61,6 +63,7 @@ impl Step {
         match self {
             Self::Begin => "begin",
             Self::Load => "load",
+            Self::LoadAtOnce => "load in one phase",
             Self::Prepare => "prepare",
             Self::Commit => "commit",
             Self::Abort => "rollback",
@@ -86,7 +89,7 @@ pub struct Call {
 impl Call {
     /// True if rows are streamed as the body; all other calls have an empty one.
     pub fn streams(&self) -> bool {
-        self.step == Step::Load
+        matches!(self.step, Step::Load | Step::LoadAtOnce)
     }
 
     /// Value of a header, by lower-case name.

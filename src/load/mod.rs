@@ -26,7 +26,7 @@ pub use loader::{Load, Loader};
 pub use starrocks::{BODY_LIMIT, StarRocks};
 
 pub use crate::domain::TxnState;
-use crate::domain::{Label, Table, TxnId};
+use crate::domain::{Delivery, Label, Table, TxnId};
 
 /// What a load goes into, and how.
 #[derive(Clone, Debug)]
@@ -37,6 +37,8 @@ pub struct Target {
     pub label: Label,
     /// Columns of the table that the rows fill; the keys of the rows.
     pub columns: Vec<String>,
+    /// In two phases, or visible at once.
+    pub delivery: Delivery,
     /// Engine headers of the route, lower-case names. Those that the protocol needs are not overridden by them.
     pub headers: BTreeMap<String, String>,
 }
@@ -63,7 +65,7 @@ pub struct Rows {
     pub permit: Option<Arc<OwnedSemaphorePermit>>,
 }
 
-/// A load whose rows are durable in the engine and not visible yet.
+/// A load whose rows are durable in the engine: not visible yet in two phases, visible or about to be in one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Prepared {
     /// Transaction id; Doris always names one.

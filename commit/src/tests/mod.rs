@@ -90,7 +90,14 @@ impl Scene {
 
     fn without_positions(start: StartWish) -> Self {
         let tables = vec![table("a"), table("b")];
-        let settings = Settings { pipeline: Tag(1), topic: "t".to_owned(), tables, mapping: MAPPING, start };
+        let settings = Settings {
+            pipeline: Tag(1),
+            topic: "t".to_owned(),
+            tables,
+            at_least_once: BTreeSet::new(),
+            mapping: MAPPING,
+            start,
+        };
         Self {
             protocol: Protocol::new(settings),
             stored: (0..3).map(|partition| (partition, None)).collect(),
@@ -99,6 +106,11 @@ impl Scene {
             leader_epoch: 3,
             open: Vec::new(),
         }
+    }
+
+    /// Loads into this table are visible once prepared.
+    fn at_least_once(&mut self, name: &str) {
+        self.protocol.settings.at_least_once.insert(tag(name));
     }
 
     fn put(&mut self, partition: Partition, offset: Offset, metadata: &Metadata) {

@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use loadlock_commit::domain::{Nonce, Partition, PositionToStore, RecordAnswer, TxnId};
+use loadlock_commit::domain::{Label, Nonce, Partition, PositionToStore, RecordAnswer, TxnId};
 use loadlock_commit::metadata::OriginStart;
 use loadlock_commit::{Event, Stop, StopCode, Tag, Ticket, Txn, label};
 
 use crate::broker::Request;
+use crate::log::Place;
 use crate::process::{Process, Task, as_if_stored};
 use crate::world::{Late, OnItsWay, World};
 
@@ -128,9 +129,9 @@ impl World {
         for (table, rows) in &batch.rows {
             let Some(label) = self.label(batch.nonce, *table) else { continue };
             let id: Option<TxnId> = match self.fate() {
-                Fate::Arrives => self.engine.prepare(&label, *table, rows, &mut self.judge),
+                Fate::Arrives => self.load(&label, *table, rows),
                 Fate::AnswerLost => {
-                    self.engine.prepare(&label, *table, rows, &mut self.judge);
+                    self.load(&label, *table, rows);
                     self.tally.count("prepared, answer lost");
                     None
                 }
@@ -159,7 +160,18 @@ impl World {
         self.tell(index, event);
     }
 
-    fn label(&self, nonce: Nonce, table: Tag) -> Option<loadlock_commit::domain::Label> {
+    /// Begin, load and prepare in one; or begin, load and commit, where two phases are refused.
+    fn load(&mut self, label: &Label, table: Tag, rows: &BTreeSet<Place>) -> Option<TxnId> {
+        let id = self.engine.prepare(label, table, rows, &mut self.judge)?;
+        if let Some(name) = self.topic.table(table).filter(|_| self.topic.at_least_once().contains(&table)) {
+            let txn = Txn { table: name.clone(), label: label.clone(), id: Some(id) };
+            self.tally.count("loaded in one phase");
+            self.engine.commit(&txn, &mut self.judge);
+        }
+        Some(id)
+    }
+
+    fn label(&self, nonce: Nonce, table: Tag) -> Option<Label> {
         let table = self.topic.table(table)?;
         Some(label(Tag::of("world"), nonce, table))
     }
@@ -275,7 +287,7 @@ impl World {
             }
             Late::Prepare(label, table, rows) => {
                 self.tally.count("prepared late");
-                self.engine.prepare(&label, table, &rows, &mut self.judge);
+                self.load(&label, table, &rows);
             }
             Late::Commit(txn) => {
                 let made = self.engine.commit(&txn, &mut self.judge);

@@ -125,6 +125,7 @@ pub(crate) fn settings(topic: &Topic, start: StartWish) -> Settings {
         pipeline: Tag::of("world"),
         topic: "world".to_owned(),
         tables: topic.tables().cloned().collect(),
+        at_least_once: topic.at_least_once().clone(),
         mapping: Tag::of("mapping"),
         start,
     }

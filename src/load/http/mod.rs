@@ -150,7 +150,9 @@ impl Client {
         }
         let limit = match call.step {
             Step::Prepare => self.timeouts.prepare,
-            Step::Begin | Step::Load | Step::Commit | Step::Abort | Step::Cancel | Step::State => self.timeouts.call,
+            Step::Begin | Step::Load | Step::LoadAtOnce | Step::Commit | Step::Abort | Step::Cancel | Step::State => {
+                self.timeouts.call
+            }
         };
         let answer = exchange(connection.stream, head.map(|()| Empty::<Bytes>::new()), ANSWER_LIMIT);
         match timeout(limit, answer).await {
