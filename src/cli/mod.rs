@@ -14,6 +14,7 @@ use clap::{Args, Parser, Subcommand};
 
 pub use exit::Exit;
 use report::{Console, Failure};
+pub use run::run_with;
 
 use crate::config::{Config, Warning};
 

@@ -99,7 +99,8 @@ impl Pipeline {
             self.tables.iter().enumerate().filter(wanted).map(|(route, _)| route).collect()
         });
         match random_nonce() {
-            Ok(nonce) => {
+            Ok(drawn) => {
+                let nonce = self.protocol.nonce(drawn);
                 self.filling = Some(Filling {
                     ticket,
                     nonce,

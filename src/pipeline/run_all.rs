@@ -13,7 +13,7 @@ use super::report::Reporter;
 use super::{Pipeline, ROLLED_BACK_WITHIN};
 use crate::batch::{Limits, Progress, policy};
 use crate::cli::Exit;
-use crate::commit::{Protocol, Settings, StartWish, Stop, StopCode, Tag};
+use crate::commit::{Decide, Settings, StartWish, Stop, StopCode, Tag};
 use crate::config::{self, Config, RejectPolicy, Start};
 use crate::dead_letter::DeadLetters;
 use crate::decode::Decoder;
@@ -21,9 +21,13 @@ use crate::domain::Delivery;
 use crate::load::{BODY_LIMIT, Loader};
 use crate::source::{Source, SourceSpec, Tenure, client_config};
 
+/// Makes what decides for one pipeline: [`Protocol`](crate::commit::Protocol), or something weaker in a test that has to
+/// see what it leads to.
+pub type Decisions = fn(Settings) -> Box<dyn Decide>;
+
 /// Runs every pipeline until `stop` turns true and all are drained, or until each has stopped for a reason of its
 /// own. A pipeline that stops leaves the others alone; the process ends with the exit code of the first that stopped.
-pub async fn run_all(config: Config, stop: watch::Receiver<bool>) -> Exit {
+pub async fn run_all(config: Config, stop: watch::Receiver<bool>, decisions: Decisions) -> Exit {
     let loader = match Loader::new(&config.engine) {
         Ok(loader) => loader,
         Err(error) => {
@@ -35,7 +39,7 @@ pub async fn run_all(config: Config, stop: watch::Receiver<bool>) -> Exit {
     let budget = Arc::new(Semaphore::new(budget_kib as usize));
     let mut running = JoinSet::new();
     for pipeline in &config.pipelines {
-        match build(pipeline, &config, &loader, &budget, budget_kib) {
+        match build(pipeline, &config, &loader, &budget, budget_kib, decisions) {
             Ok((built, source)) => {
                 let (topic, stop, drain) = (Arc::clone(&pipeline.topic), stop.clone(), config.run.drain);
                 running.spawn(async move { (topic, built.run(source, stop, drain).await) });
@@ -102,6 +106,7 @@ fn build(
     loader: &Loader,
     budget: &Arc<Semaphore>,
     budget_kib: u32,
+    decisions: Decisions,
 ) -> Result<(Pipeline, Source), Stop> {
     let stop = |code, what: String| Stop { code, what };
     let tables: Vec<_> = pipeline.routes.iter().map(|route| route.table.clone()).collect();
@@ -154,7 +159,7 @@ fn build(
         limits,
         decode_tasks_max: 2 * decode_threads(config),
         start: pipeline.start.clone(),
-        protocol: Protocol::new(settings),
+        protocol: decisions(settings),
         source: source.control.clone(),
         decoder: Arc::new(decoder),
         columns: pipeline.routes.iter().map(|route| route.columns.iter().map(|c| c.name.clone()).collect()).collect(),

@@ -14,6 +14,9 @@ use tracing_subscriber::fmt;
 /// Name of the environment variable that chooses what is logged.
 pub const FILTER_VARIABLE: &str = "LOADLOCK_LOG";
 
+/// Log target that says, at level `trace` and in the field `point`, which step the process is about to take.
+pub const STEPS: &str = "loadlock::step";
+
 /// What is logged when the variable is not set.
 const FILTER: &str = "info";
 

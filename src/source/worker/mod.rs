@@ -29,6 +29,7 @@ use super::{SourceError, SourceSpec};
 use crate::domain::{Offset, Partition};
 use crate::domain::{PositionToStore, RecordAnswer};
 use crate::record::Chunk;
+use crate::telemetry::STEPS;
 
 /// Longest sleep when nothing is going on. A command or anything from Kafka ends it at once.
 const NAP: Duration = Duration::from_millis(50);
@@ -172,6 +173,7 @@ impl Worker {
     fn obey(&mut self, command: Command, now: Instant) {
         match command {
             Command::ReadPositions(partitions, reply) => {
+                tracing::trace!(target: STEPS, point = "source.read-positions");
                 let _gone = reply.send(self.lookup.positions(&self.consumer, &partitions));
             }
             Command::TopicId(reply) => {
