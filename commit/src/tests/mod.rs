@@ -4,6 +4,7 @@
 #![expect(clippy::wildcard_enum_match_arm, reason = "a test takes the one effect that it waits for")]
 
 mod brief;
+mod checks;
 mod ending;
 mod flow;
 mod recording;
