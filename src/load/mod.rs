@@ -4,6 +4,7 @@
 //! is asked and what its answers mean is pure ([`engine`], with the two dialects); `http` performs it.
 
 pub mod engine;
+pub mod question;
 pub mod retry;
 
 mod doris;
@@ -23,6 +24,7 @@ pub use doris::Doris;
 pub use failure::{Class, ERROR_LOG_BYTES, Failed, Failure};
 pub use http::SetupError;
 pub use loader::{Load, Loader};
+pub use question::{Listed, Unanswered};
 pub use starrocks::{BODY_LIMIT, StarRocks};
 
 pub use crate::domain::TxnState;

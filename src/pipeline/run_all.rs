@@ -85,8 +85,10 @@ fn exit_of(code: StopCode) -> Exit {
         | StopCode::TooManyRejects
         | StopCode::LoadRefused
         | StopCode::NoPosition
+        | StopCode::PositionsLost
         | StopCode::PositionOutOfLog
         | StopCode::TopicChanged
+        | StopCode::ClusterChanged
         | StopCode::PositionUnreadable
         | StopCode::MappingChanged
         | StopCode::LogRewritten
@@ -96,7 +98,8 @@ fn exit_of(code: StopCode) -> Exit {
         | StopCode::DeadLetters
         | StopCode::TopicMissing
         | StopCode::Denied
-        | StopCode::Fenced => Exit::NeedsPerson,
+        | StopCode::Fenced
+        | StopCode::Preflight => Exit::NeedsPerson,
     }
 }
 

@@ -143,7 +143,14 @@ fn answers_to_what_is_no_longer_asked_change_nothing() {
     let before = format!("{:?}", scene.protocol);
     let (table, stranger) = (tag("a"), 4711);
     for event in [
-        Event::Positions { ticket: stranger, stored: BTreeMap::new(), log: BTreeMap::new(), topic_id: None, now_ms: 0 },
+        Event::Positions {
+            ticket: stranger,
+            stored: BTreeMap::new(),
+            log: BTreeMap::new(),
+            topic_id: None,
+            cluster_id: None,
+            now_ms: 0,
+        },
         Event::Resolved { ticket: stranger, starts: BTreeMap::from([(0, 5)]) },
         Event::Recorded { ticket: stranger, answer: passing(), read: BTreeMap::new(), doubtful: true },
         Event::Sealed { ticket: stranger, nonce: Nonce(9), ranges: BTreeMap::new(), tables: BTreeSet::new() },

@@ -270,8 +270,10 @@ impl World {
             StopCode::BadRecord | StopCode::LoadRefused | StopCode::PositionRefused | StopCode::NotCommittable => {}
             StopCode::TooManyRejects
             | StopCode::NoPosition
+            | StopCode::PositionsLost
             | StopCode::PositionOutOfLog
             | StopCode::TopicChanged
+            | StopCode::ClusterChanged
             | StopCode::PositionUnreadable
             | StopCode::MappingChanged
             | StopCode::LogRewritten
@@ -281,6 +283,7 @@ impl World {
             | StopCode::TopicMissing
             | StopCode::Denied
             | StopCode::Fenced
+            | StopCode::Preflight
             | StopCode::DrainUnfinished => {
                 self.judge.broken("stop", format!("stopped without reason: {}: {}", stop.code, stop.what));
                 self.stuck = Some(stop);
