@@ -35,7 +35,7 @@ use crate::commit::{Decide, Effect, Event, Stop, StopCode, Ticket};
 use crate::config;
 use crate::dead_letter::DeadLetters;
 use crate::decode::Decoder;
-use crate::domain::{Offset, Partition, Table};
+use crate::domain::{Delivery, Offset, Partition, Table};
 use crate::load::Loader;
 use crate::record::Chunk;
 use crate::source::{Control, Source, SourceEvent, Tenure};
@@ -61,6 +61,7 @@ struct Pipeline {
     decoder: Arc<Decoder>,
     columns: Vec<Vec<String>>,
     load_headers: Vec<BTreeMap<String, String>>,
+    deliveries: Vec<Delivery>,
     loader: Loader,
     dead_letters: Option<Arc<DeadLetters>>,
 

@@ -26,6 +26,7 @@ pub mod label;
 pub mod metadata;
 
 mod batch;
+mod checks;
 mod course;
 mod positions;
 mod protocol;

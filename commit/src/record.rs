@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::batch::{Kind, Phase};
 use super::event::{Effect, Notice, Stop, StopCode, Ticket};
-use super::invariants;
+use super::invariants::Invariant;
 use super::metadata::{Intent, IntentTable, METADATA_MAX, METADATA_MAX_TOTAL, Metadata};
 use super::protocol::{Protocol, Standing};
 use crate::domain::{Nonce, Offset, Partition, PositionToStore, RecordAnswer, Stored};
@@ -27,7 +27,7 @@ pub(super) struct Sent {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Purpose {
+pub(super) enum Purpose {
     /// First positions of partitions that had none.
     First,
     /// Intent of the front batch.
@@ -65,6 +65,11 @@ impl Protocol {
     pub(super) fn record_intent(&mut self) {
         let Some(batch) = self.batches.front() else { return };
         let Some(nonce) = batch.nonce else { return };
+        let whole = self.is_all_ours(batch);
+        if !self.must(Invariant::OwnedOnly, whole, || "a batch has lost a partition before its intent".to_owned()) {
+            return;
+        }
+        let Some(batch) = self.batches.front() else { return };
         let mut tables: BTreeMap<_, _> =
             batch.loads.iter().map(|(tag, load)| (*tag, IntentTable { txn: load.id, done: false })).collect();
         if let Kind::Reload { done, .. } = &batch.kind {
@@ -124,14 +129,13 @@ impl Protocol {
     }
 
     fn send(&mut self, purpose: Purpose, positions: BTreeMap<Partition, (Offset, Metadata)>) {
+        if !self.may_be_stored(purpose, &positions) {
+            return;
+        }
         let mut sent = BTreeMap::new();
         let mut total = 0;
         for (partition, (offset, metadata)) in positions {
             let Some(owned) = self.owned.get(&partition) else { continue };
-            if owned.stored.is_some_and(|stored| !invariants::never_back(stored, offset)) {
-                let what = format!("partition {partition} was to be moved back to {offset} (EO-5)");
-                return self.stop_now(Stop { code: StopCode::Invariant, what });
-            }
             let text = metadata.to_string();
             total += text.len();
             if text.len() > METADATA_MAX || total > METADATA_MAX_TOTAL {

@@ -38,6 +38,11 @@ enum Outcome {
 }
 
 impl Settlement {
+    /// Everything that this intent names is visible.
+    pub(super) fn is_visible(&self, nonce: Nonce) -> bool {
+        self.nonce == nonce && self.tables.values().all(|finding| finding.outcome == Some(Outcome::Visible))
+    }
+
     pub(super) fn holds_any(&self, partitions: &BTreeSet<Partition>) -> bool {
         self.holders.keys().any(|partition| partitions.contains(partition))
     }
@@ -176,7 +181,7 @@ impl Protocol {
             }
         }
         self.settlement = None;
-        self.fill_again(settlement.holders, done, aborted);
+        self.fill_again(settlement.nonce, settlement.holders, done, aborted);
     }
 
     /// Rule 13: a changed mapping never loads the rest of an old batch.

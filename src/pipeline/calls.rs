@@ -35,10 +35,10 @@ impl Pipeline {
         self.call(async move {
             loop {
                 match source.read_positions(partitions.iter().copied().collect()).await {
-                    Ok(PositionsRead { stored, log, topic_id, .. }) => {
+                    Ok(PositionsRead { stored, log, topic_id, cluster_id }) => {
                         trouble.over();
                         identity.seen(topic_id.as_deref());
-                        return Some(Event::Positions { ticket, stored, log, topic_id, now_ms: now_ms() });
+                        return Some(Event::Positions { ticket, stored, log, topic_id, cluster_id, now_ms: now_ms() });
                     }
                     Err(error) if error.is_passing() => trouble.say(&error.to_string()),
                     Err(error) => return Some(Event::Halt(stop_for(&error))),

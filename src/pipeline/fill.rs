@@ -144,6 +144,7 @@ impl Pipeline {
             table: table.clone(),
             label: label(self.protocol.pipeline(), filling.nonce, table),
             columns: self.columns.get(route).cloned().unwrap_or_default(),
+            delivery: self.deliveries.get(route).copied().unwrap_or_default(),
             headers: self.load_headers.get(route).cloned().unwrap_or_default(),
         };
         Some(filling.loads.entry(route).or_insert_with(|| self.loader.open(target())))

@@ -17,7 +17,8 @@ use crate::commit::{Decide, Settings, StartWish, Stop, StopCode, Tag};
 use crate::config::{self, Config, RejectPolicy, Start};
 use crate::dead_letter::DeadLetters;
 use crate::decode::Decoder;
-use crate::load::Loader;
+use crate::domain::Delivery;
+use crate::load::{BODY_LIMIT, Loader};
 use crate::source::{Source, SourceSpec, Tenure, client_config};
 
 /// Makes what decides for one pipeline: [`Protocol`](crate::commit::Protocol), or something weaker in a test that has to
@@ -84,8 +85,10 @@ fn exit_of(code: StopCode) -> Exit {
         | StopCode::TooManyRejects
         | StopCode::LoadRefused
         | StopCode::NoPosition
+        | StopCode::PositionsLost
         | StopCode::PositionOutOfLog
         | StopCode::TopicChanged
+        | StopCode::ClusterChanged
         | StopCode::PositionUnreadable
         | StopCode::MappingChanged
         | StopCode::LogRewritten
@@ -95,7 +98,8 @@ fn exit_of(code: StopCode) -> Exit {
         | StopCode::DeadLetters
         | StopCode::TopicMissing
         | StopCode::Denied
-        | StopCode::Fenced => Exit::NeedsPerson,
+        | StopCode::Fenced
+        | StopCode::Preflight => Exit::NeedsPerson,
     }
 }
 
@@ -117,16 +121,28 @@ fn build(
         .map_err(|error| stop(StopCode::LoadRefused, error.to_string()))?;
     let dead_letters = DeadLetters::open(&pipeline.rejects, &client_config(&config.kafka))
         .map_err(|error| stop(StopCode::DeadLetters, error))?;
-    let limits = Limits { rows: config.batch.rows, bytes: config.batch.bytes, age: config.batch.age };
+    let at_least_once: Vec<_> =
+        pipeline.routes.iter().filter(|route| route.delivery == Delivery::AtLeastOnce).collect();
+    // A load in one phase is one body, which a StarRocks backend holds in memory.
+    let bytes_max = if at_least_once.is_empty() { u64::MAX } else { BODY_LIMIT };
+    let bytes = config.batch.bytes.min(bytes_max);
+    let limits = Limits { rows: config.batch.rows, bytes, age: config.batch.age };
     let (topic, group) = (Arc::clone(&pipeline.topic), Arc::clone(&pipeline.group));
     let mut spec = SourceSpec::new(config.kafka.clone(), topic, group, budget_kib);
     spec.chunk_records_max = spec.chunk_records_max.min(usize::try_from(limits.rows).unwrap_or(usize::MAX));
     let source = Source::start(spec, Arc::clone(budget)).map_err(|error| stop(StopCode::Kafka, error.to_string()))?;
+    for route in &at_least_once {
+        tracing::info!(
+            topic = %pipeline.topic, table = %route.table,
+            "delivery is at-least-once: records that are interrupted between load and stored position are loaded twice"
+        );
+    }
     let digests: Vec<&str> = pipeline.routes.iter().map(|route| route.digest.as_str()).collect();
     let settings = Settings {
         pipeline: Tag::of(&format!("{}\0{}", pipeline.group, pipeline.topic)),
         topic: pipeline.topic.to_string(),
         tables: tables.clone(),
+        at_least_once: at_least_once.iter().map(|route| Tag::of_table(&route.table)).collect(),
         mapping: Tag::of(&digests.join("+")),
         start: match &pipeline.start {
             Start::Committed => StartWish::Committed,
@@ -151,6 +167,7 @@ fn build(
         decoder: Arc::new(decoder),
         columns: pipeline.routes.iter().map(|route| route.columns.iter().map(|c| c.name.clone()).collect()).collect(),
         load_headers: pipeline.routes.iter().map(|route| route.load_headers.clone()).collect(),
+        deliveries: pipeline.routes.iter().map(|route| route.delivery).collect(),
         loader: loader.clone(),
         dead_letters: dead_letters.map(Arc::new),
         fence: 0,

@@ -4,6 +4,7 @@
 #![expect(clippy::wildcard_enum_match_arm, reason = "a test takes the one effect that it waits for")]
 
 mod brief;
+mod checks;
 mod ending;
 mod flow;
 mod recording;
@@ -73,6 +74,7 @@ struct Scene {
     stored: BTreeMap<Partition, Option<Stored>>,
     log: Range,
     topic_id: Option<String>,
+    cluster_id: Option<String>,
     leader_epoch: i32,
     /// Effects that wait for their answers.
     open: Vec<Effect>,
@@ -90,15 +92,28 @@ impl Scene {
 
     fn without_positions(start: StartWish) -> Self {
         let tables = vec![table("a"), table("b")];
-        let settings = Settings { pipeline: Tag(1), topic: "t".to_owned(), tables, mapping: MAPPING, start };
+        let settings = Settings {
+            pipeline: Tag(1),
+            topic: "t".to_owned(),
+            tables,
+            at_least_once: BTreeSet::new(),
+            mapping: MAPPING,
+            start,
+        };
         Self {
             protocol: Protocol::new(settings),
             stored: (0..3).map(|partition| (partition, None)).collect(),
             log: LOG,
             topic_id: Some("T".to_owned()),
+            cluster_id: None,
             leader_epoch: 3,
             open: Vec::new(),
         }
+    }
+
+    /// Loads into this table are visible once prepared.
+    fn at_least_once(&mut self, name: &str) {
+        self.protocol.settings.at_least_once.insert(tag(name));
     }
 
     fn put(&mut self, partition: Partition, offset: Offset, metadata: &Metadata) {
@@ -152,8 +167,8 @@ impl Scene {
             _ => None,
         });
         let log = partitions.into_iter().map(|partition| (partition, self.log)).collect();
-        let (stored, topic_id) = (self.stored.clone(), self.topic_id.clone());
-        self.on(Event::Positions { ticket, stored, log, topic_id, now_ms: 5 })
+        let (stored, topic_id, cluster_id) = (self.stored.clone(), self.topic_id.clone(), self.cluster_id.clone());
+        self.on(Event::Positions { ticket, stored, log, topic_id, cluster_id, now_ms: 5 })
     }
 
     /// Answers the open question where partitions start.

@@ -21,6 +21,8 @@ pub(crate) struct Violation {
 pub(crate) struct Judge {
     pub(crate) violations: Vec<Violation>,
     visible: BTreeMap<(Tag, Place), u32>,
+    /// Tables in which a row may be visible more than once.
+    at_least_once: BTreeSet<Tag>,
     /// First position that was stored for each partition.
     firsts: BTreeMap<Partition, Offset>,
     /// Partitions whose position carried this intent.
@@ -28,6 +30,10 @@ pub(crate) struct Judge {
 }
 
 impl Judge {
+    pub(crate) fn of(topic: &Topic) -> Self {
+        Self { at_least_once: topic.at_least_once().clone(), ..Self::default() }
+    }
+
     pub(crate) fn broken(&mut self, rule: &'static str, what: String) {
         self.violations.push(Violation { rule, what });
     }
@@ -41,7 +47,7 @@ impl Judge {
         for place in rows {
             let times = self.visible.entry((table, *place)).or_default();
             *times += 1;
-            if *times > 1 {
+            if *times > 1 && !self.at_least_once.contains(&table) {
                 let what = format!("{place:?} is visible {times} times in {table}");
                 self.violations.push(Violation { rule: "EO-1", what });
             }
