@@ -16,7 +16,7 @@ const PAUSE: std::ops::Range<u64> = 700..2_500;
 
 /// Pauses between the rarer ones: clock, broker restart, broker frozen, labels forgotten.
 const CLOCK_EVERY: Duration = Duration::from_secs(60);
-const RESTART_EVERY: Duration = Duration::from_secs(25);
+const RESTART_EVERY: Duration = Duration::from_secs(60);
 const FREEZE_EVERY: Duration = Duration::from_secs(120);
 const FORGET_EVERY: Duration = Duration::from_secs(150);
 
@@ -81,6 +81,8 @@ impl Chaos {
         if let Some(broker) = broker.as_deref_mut()
             && broker.is_away()?
         {
+            // Counted from the time when it is back, however slow its start is.
+            self.restart = now + RESTART_EVERY;
             return Ok(());
         }
         self.next = now + Duration::from_millis(self.rng.u64(PAUSE));
@@ -99,7 +101,11 @@ impl Chaos {
                 self.clock = now + CLOCK_EVERY;
                 engine.advance(self.past_prepared(), "prepared loads timed out");
             }
-            86..94 if now >= self.restart => self.strike(broker, now),
+            86..94 if now >= self.restart => {
+                if let Some(broker) = broker {
+                    broker.restart();
+                }
+            }
             94..97 if now >= self.freeze => {
                 self.freeze = now + FREEZE_EVERY;
                 if let Some(broker) = broker {
@@ -113,13 +119,6 @@ impl Chaos {
             _ => {}
         }
         Ok(())
-    }
-
-    fn strike(&mut self, broker: Option<&mut Broker>, now: Instant) {
-        self.restart = now + RESTART_EVERY;
-        if let Some(broker) = broker {
-            broker.restart();
-        }
     }
 
     /// With every member drained no intent is open, so the rules allow to go on.

@@ -1,6 +1,8 @@
 //! A run from its topic to its report: strikes, recoveries, the rest, the judge.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -32,11 +34,11 @@ const END: Duration = Duration::from_secs(300);
 const STRIKE_SECONDS: u64 = 5;
 
 /// Runs everything.
-pub(crate) fn run(arguments: &Arguments, seed: u64) -> Result<Report, Failure> {
+pub(crate) fn run(arguments: &Arguments, seed: u64, interrupted: Arc<AtomicBool>) -> Result<Report, Failure> {
     let temporary = TempDir::new().map_err(|error| error.to_string())?;
     let dir = arguments.keep.as_deref().unwrap_or(temporary.path());
     std::fs::create_dir_all(dir).map_err(|error| format!("{}: {error}", dir.display()))?;
-    let mut run = Run::start(arguments, seed, dir)?;
+    let mut run = Run::start(arguments, seed, dir, interrupted)?;
     run.strike()?;
     let recoveries = run.recover()?;
     run.finish()?;
@@ -63,7 +65,7 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn start(arguments: &'a Arguments, seed: u64, dir: &Path) -> Result<Self, Failure> {
+    fn start(arguments: &'a Arguments, seed: u64, dir: &Path, interrupted: Arc<AtomicBool>) -> Result<Self, Failure> {
         let mut rng = Rng::with_seed(seed);
         let program = std::env::current_exe().map_err(|error| error.to_string())?;
         let bin = program.parent().ok_or("the runner has no directory")?.to_owned();
@@ -81,6 +83,7 @@ impl<'a> Run<'a> {
             engine: arguments.engine.name(),
             frontend: engine.frontend(),
             weakened: arguments.weakened.clone(),
+            interrupted,
         };
         let wanted = match (&arguments.weakened, arguments.short) {
             (Some(_), _) => BETWEEN_COMMIT_AND_ADVANCE,
