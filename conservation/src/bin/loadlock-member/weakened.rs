@@ -23,10 +23,10 @@ pub(crate) enum Weakness {
 impl Weakness {
     pub(crate) fn decisions(self) -> Decisions {
         match self {
-            Self::NoIntent => |settings| Weakened::new(Self::NoIntent, settings),
-            Self::LabelFromOffsets => |settings| Weakened::new(Self::LabelFromOffsets, settings),
-            Self::CommitBeforeIntent => |settings| Weakened::new(Self::CommitBeforeIntent, settings),
-            Self::DropWithoutSettling => |settings| Weakened::new(Self::DropWithoutSettling, settings),
+            Self::NoIntent => |settings| Weakened::boxed(Self::NoIntent, settings),
+            Self::LabelFromOffsets => |settings| Weakened::boxed(Self::LabelFromOffsets, settings),
+            Self::CommitBeforeIntent => |settings| Weakened::boxed(Self::CommitBeforeIntent, settings),
+            Self::DropWithoutSettling => |settings| Weakened::boxed(Self::DropWithoutSettling, settings),
         }
     }
 }
@@ -44,7 +44,7 @@ struct Weakened {
 }
 
 impl Weakened {
-    fn new(how: Weakness, settings: Settings) -> Box<dyn Decide> {
+    fn boxed(how: Weakness, settings: Settings) -> Box<dyn Decide> {
         let protocol = Protocol::new(settings);
         Box::new(Self { how, protocol, begins: BTreeMap::new(), failures: 0, withheld: Vec::new() })
     }
