@@ -2,7 +2,7 @@
 //! way. The proxy keeps it there.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use loadlock::source::{RecordAnswer, Recorded, SourceEvent};
 use rdkafka::error::RDKafkaErrorCode;
@@ -17,13 +17,13 @@ use crate::{SHORT_SESSION, STATIC, protocols, with};
 const SLOW: Duration = Duration::from_secs(2);
 
 /// Stores positions while the test goes on.
-fn record_beside(member: &Member, positions: &[(i32, i64)], metadata: &str) -> JoinHandle<Recorded> {
+pub(crate) fn record_beside(member: &Member, positions: &[(i32, i64)], metadata: &str) -> JoinHandle<Recorded> {
     let (control, tenure) = (member.source.control.clone(), member.tenure);
     let positions = to_store(positions, metadata);
     tokio::spawn(async move { control.record(positions, tenure).await })
 }
 
-async fn in_time<T>(task: JoinHandle<T>) -> T {
+pub(crate) async fn in_time<T>(task: JoinHandle<T>) -> T {
     tokio::time::timeout(DEADLINE, task).await.expect("in time").expect("no panic")
 }
 
@@ -162,4 +162,21 @@ async fn a_late_commit_cannot_pass_a_new_assignment() {
         assert!(committing.join().expect("no panic").is_err(), "{name}: and so is its copy");
         assert_eq!(successor.record(&[(0, 4)], "next").await.answer, RecordAnswer::Stored, "{name}");
     }
+}
+
+/// The source takes a commit that was answered quickly for one that was sent once, without asking the counters.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_copy_takes_longer_than_a_commit_that_is_not_asked_about() {
+    const SENT_ONCE: Duration = Duration::from_millis(50);
+    let Some(place) = Place::new("twice", 1).await else { return };
+    let Some(proxy) = Proxy::before(&place.brokers, "twice").await else { return };
+    let raw = Raw::member(&proxy.brokers(), &place.topic, &place.group, COOPERATIVE);
+    raw.owns(1);
+    for round in 0..8 {
+        let _planned = proxy.next(Api::OFFSET_COMMIT, Fate::AnswerLost);
+        let began = Instant::now();
+        raw.commit(&[(0, round)], "").expect("stored");
+        assert!(began.elapsed() > SENT_ONCE, "round {round}: {:?}", began.elapsed());
+    }
+    assert_eq!(proxy.stamps().len(), 16);
 }

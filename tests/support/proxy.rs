@@ -28,6 +28,7 @@ impl Api {
     pub const OFFSET_FETCH: Self = Self(9);
     pub const FIND_COORDINATOR: Self = Self(10);
     pub const DESCRIBE_CLUSTER: Self = Self(60);
+    pub const CONSUMER_GROUP_HEARTBEAT: Self = Self(68);
 }
 
 /// Answers that name brokers: there the proxy puts itself in the broker's place.

@@ -10,7 +10,7 @@ use loadlock::domain::{Offset, Partition};
 use loadlock::source::Stored;
 use rdkafka::client::ClientContext;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::topic_partition_list::{Offset as At, TopicPartitionList};
 
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -71,9 +71,14 @@ impl Raw {
         Self { consumer: Arc::new(consumer), topic: topic.to_owned() }
     }
 
-    /// Polls once; what went wrong, if anything.
-    pub fn poll(&self) -> Option<KafkaError> {
-        self.consumer.poll(Duration::from_millis(10))?.err()
+    /// Polls once.
+    pub fn poll(&self) {
+        let _record_or_error = self.consumer.poll(Duration::from_millis(10));
+    }
+
+    /// Why the client is beyond repair, if it is.
+    pub fn fatal(&self) -> Option<RDKafkaErrorCode> {
+        self.consumer.client().fatal_error().map(|(code, _)| code)
     }
 
     /// Polls until `condition` gives something.
@@ -141,6 +146,13 @@ impl Raw {
         let answer = self.consumer.offsets_for_times(list, DEADLINE).expect("read");
         let elements = answer.elements();
         elements.first().expect("one").offset()
+    }
+
+    /// The broker that leads the first partition of a topic.
+    pub fn leader(&self, topic: &str) -> Option<i32> {
+        let metadata = self.consumer.fetch_metadata(Some(topic), Duration::from_secs(5)).ok()?;
+        let partition = metadata.topics().first()?.partitions().first()?;
+        Some(partition.leader()).filter(|leader| *leader > 0)
     }
 
     fn list(&self, positions: &[(Partition, Offset)], metadata: &str) -> TopicPartitionList {
