@@ -16,6 +16,7 @@ mod fill;
 mod identity;
 mod report;
 mod run_all;
+mod tags;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -29,6 +30,7 @@ use self::fill::{Filling, SealedBatch};
 use self::identity::Identity;
 use self::report::Reporter;
 pub use self::run_all::run_all;
+pub use self::tags::{mapping_tag, pipeline_tag};
 use crate::batch::{Limits, Progress};
 use crate::commit::{Effect, Event, Protocol, Stop, StopCode, Ticket};
 use crate::config;

@@ -116,12 +116,14 @@ pub enum Verdict {
     Unfinished,
     /// The engine has forgotten, and the person has said nothing about it.
     Unsaid,
+    /// The engine has to be asked first, and was not.
+    Unasked,
     /// The person says one thing and this witness another. [`Witness::Engine`] also where the load has not ended: it
     /// is not committed then.
     Contradicted(Word, Witness),
 }
 
-/// Weighs what is known of a load. `state` is the engine's answer, `None` where the intent itself says what became of it.
+/// Weighs what is known of a load. `state` is the engine's answer, `None` where it was not asked.
 pub fn verdict(intent: &OpenIntent, tag: Tag, table: IntentTable, state: Option<&TxnState>, said: &Said) -> Verdict {
     let named = said.tables.get(&tag).copied();
     let about = named.or(said.others);
@@ -137,9 +139,10 @@ pub fn verdict(intent: &OpenIntent, tag: Tag, table: IntentTable, state: Option<
             Some(Word::Aborted) | None => Verdict::Unfinished,
         },
         (Fate::Open, Some(TxnState::Unknown)) if intent.trail_seen => known(Word::Committed, Witness::Trail, about),
-        (Fate::Open, Some(TxnState::Unknown) | None) => {
+        (Fate::Open, Some(TxnState::Unknown)) => {
             about.map_or(Verdict::Unsaid, |word| Verdict::Known(word, Witness::Person))
         }
+        (Fate::Open, None) => Verdict::Unasked,
     }
 }
 

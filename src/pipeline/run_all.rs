@@ -10,10 +10,10 @@ use tokio::task::JoinSet;
 use super::assemble::Allowance;
 use super::identity::Identity;
 use super::report::Reporter;
-use super::{Pipeline, ROLLED_BACK_WITHIN};
+use super::{Pipeline, ROLLED_BACK_WITHIN, mapping_tag, pipeline_tag};
 use crate::batch::{Limits, Progress, policy};
 use crate::cli::Exit;
-use crate::commit::{Protocol, Settings, StartWish, Stop, StopCode, Tag};
+use crate::commit::{Protocol, Settings, StartWish, Stop, StopCode};
 use crate::config::{self, Config, RejectPolicy, Start};
 use crate::dead_letter::DeadLetters;
 use crate::decode::Decoder;
@@ -117,12 +117,11 @@ fn build(
     let mut spec = SourceSpec::new(config.kafka.clone(), topic, group, budget_kib);
     spec.chunk_records_max = spec.chunk_records_max.min(usize::try_from(limits.rows).unwrap_or(usize::MAX));
     let source = Source::start(spec, Arc::clone(budget)).map_err(|error| stop(StopCode::Kafka, error.to_string()))?;
-    let digests: Vec<&str> = pipeline.routes.iter().map(|route| route.digest.as_str()).collect();
     let settings = Settings {
-        pipeline: Tag::of(&format!("{}\0{}", pipeline.group, pipeline.topic)),
+        pipeline: pipeline_tag(pipeline),
         topic: pipeline.topic.to_string(),
         tables: tables.clone(),
-        mapping: Tag::of(&digests.join("+")),
+        mapping: mapping_tag(pipeline),
         start: match &pipeline.start {
             Start::Committed => StartWish::Committed,
             Start::Earliest => StartWish::Earliest,

@@ -90,6 +90,14 @@ fn a_word_is_taken_only_where_nothing_stands_against_it() {
 }
 
 #[test]
+fn without_an_answer_of_the_engine_no_word_is_taken() {
+    let intent = open(&[(0, 0, intent(7, 10, &["a"]))]);
+    for word in [None, COMMITTED, ABORTED] {
+        assert_eq!(verdict(&intent, tag("a"), intent.tables[&tag("a")], None, &others(word)), Verdict::Unasked);
+    }
+}
+
+#[test]
 fn what_the_intent_lists_is_contradicted_only_by_name() {
     let intent = open(&[(0, 0, intent(7, 10, &["!a", "-b"]))]);
     let of = |name: &str, said: &Said| verdict(&intent, tag(name), intent.tables[&tag(name)], None, said);
