@@ -189,26 +189,32 @@ impl Protocol {
         let what = format!(
             "topic {}: the batch {} was being loaded into {} by another mapping (digest {}, at {} ms since 1970) when it \
              was interrupted, and its rows have to be loaded again; the mapping now has digest {}. Finish with the \
-             mapping of that time, then change it",
+             mapping of that time, then change it; or, if it is visible in no table, give it up to the new mapping: `{} \
+             --aborted`",
             self.settings.topic,
             ranges_text(&Self::plain_ranges(holders)),
             self.table_name(table),
             intent.mapping,
             intent.written_ms,
             self.settings.mapping,
+            self.resolve_command(intent.nonce),
         );
         Stop { code: StopCode::MappingChanged, what }
     }
 
+    /// The command that decides an intent by hand, without its last word.
+    fn resolve_command(&self, nonce: Nonce) -> String {
+        format!("loadlock offsets resolve -c FILE --topic {} --nonce {nonce}", self.settings.topic)
+    }
+
     /// Rule 10: committed or aborted, and nobody remembers which.
     fn outcome_unknown(&self, table: Tag) -> Stop {
-        let (label, ranges, written, nonce) = self.settlement.as_ref().map_or_else(Default::default, |settlement| {
+        let (label, ranges, written, command) = self.settlement.as_ref().map_or_else(Default::default, |settlement| {
             let label = settlement.tables.get(&table).map(|finding| finding.txn.label.to_string());
             let ranges = Self::plain_ranges(&settlement.holders);
-            (label.unwrap_or_default(), ranges, settlement.written_ms, settlement.nonce.to_string())
+            (label.unwrap_or_default(), ranges, settlement.written_ms, self.resolve_command(settlement.nonce))
         });
         let topic = &self.settings.topic;
-        let command = format!("loadlock offsets resolve -c FILE --topic {topic} --nonce {nonce}");
         let what = format!(
             "topic {topic}: the records {} were prepared for {} under label {label} (at {written} ms since 1970), and the \
              engine does not remember whether that load was committed or aborted. Stop all members and look into the table \
