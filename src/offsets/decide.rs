@@ -206,3 +206,102 @@ pub(super) fn fate_name(fate: Fate) -> &'static str {
         Fate::Aborted => "aborted",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commit::resolve::open_intents;
+    use crate::domain::{Stored, Table};
+
+    fn tag(name: &str) -> Tag {
+        Tag::of_table(&Table { database: "db".into(), name: name.into() })
+    }
+
+    fn names() -> Names {
+        let table = |name: &str| Table { database: "db".into(), name: name.into() };
+        Names { pipeline: Tag(1), mapping: Tag(2), tables: vec![table("a"), table("b")] }
+    }
+
+    /// Intents of nonces 1, 2, … over these tables, each on a partition of its own; all the engine says of them.
+    fn decided(intents: &[&[&str]], state: &TxnState, said: &Said) -> Vec<Decided> {
+        let position = |(number, tables): (i32, &&[&str])| {
+            let tables: Vec<_> = tables.iter().map(|name| format!("{}:", tag(name))).collect();
+            let metadata = format!("LL1 i={:032x}/9/00000002/0/{number}/{}", number + 1, tables.join(","));
+            (number, Some(Stored { offset: 5, metadata }))
+        };
+        let open = open_intents(&(0..).zip(intents).map(position).collect());
+        let keys = open.iter().flat_map(|intent| intent.tables.keys().map(|tag| (intent.nonce, *tag)));
+        let named = keys.filter(|(_, tag)| names().table(*tag).is_some());
+        let states = named.map(|key| (key, state.clone())).collect();
+        decide(&names(), open, &states, said)
+    }
+
+    fn others(word: Word) -> Said {
+        Said { tables: BTreeMap::new(), others: Some(word) }
+    }
+
+    fn objects(decided: &[Decided]) -> String {
+        match nothing_against(decided) {
+            Ok(()) => String::new(),
+            Err(Objection::Contradicted(what) | Objection::Unsaid(what) | Objection::Impossible(what)) => what,
+        }
+    }
+
+    #[test]
+    fn one_intent_at_a_time_is_a_persons_to_decide() {
+        let said = others(Word::Committed);
+        assert_eq!(objects(&decided(&[&["a", "b"]], &TxnState::Unknown, &said)), "");
+        let two = decided(&[&["a"], &["b"]], &TxnState::Unknown, &said);
+        assert!(objects(&two).starts_with("several intents wait for a person's word"), "{}", objects(&two));
+        assert_eq!(
+            objects(&decided(&[&["a"], &["b"]], &TxnState::Visible, &said)),
+            "",
+            "what the engine knows is no word"
+        );
+        let meant = |selection: Selection| selection.of(two.iter().map(|one| one.intent.clone()).collect()).len();
+        assert_eq!(meant(Selection::All), 2);
+        assert_eq!((meant(Selection::Nonce(Nonce(2))), meant(Selection::Nonce(Nonce(3)))), (1, 0));
+        assert_eq!((meant(Selection::Partition(0)), meant(Selection::Partition(2))), (1, 0));
+    }
+
+    #[test]
+    fn every_objection_says_what_stands_in_the_way() {
+        let only_a = Said { tables: BTreeMap::from([(tag("a"), Word::Committed)]), others: None };
+        for (tables, state, said, expected) in [
+            (
+                &["a"][..],
+                TxnState::Visible,
+                &others(Word::Aborted),
+                "db.a is said to be aborted, but the engine says VISIBLE",
+            ),
+            (
+                &["a"],
+                TxnState::Prepared,
+                &others(Word::Committed),
+                "said to be committed, but the engine says PREPARED",
+            ),
+            (&["a", "b"], TxnState::Unknown, &only_a, "into db.b, and nothing is said about it"),
+            (
+                &["gone"],
+                TxnState::Unknown,
+                &others(Word::Aborted),
+                "the configuration with which it was made (mapping 00000002)",
+            ),
+        ] {
+            let decided = decided(&[tables], &state, said);
+            assert!(objects(&decided).contains(expected), "{}", objects(&decided));
+            assert!(
+                decided.iter().all(|decided| decided.positions().is_empty()),
+                "{expected}: something would be stored"
+            );
+        }
+    }
+
+    #[test]
+    fn a_load_that_is_still_prepared_is_foreseen_as_aborted() {
+        let decided = decided(&[&["a"]], &TxnState::Prepared, &others(Word::Aborted));
+        assert_eq!(objects(&decided), "");
+        assert_eq!(decided[0].unfinished().collect::<Vec<_>>(), [tag("a")]);
+        assert_eq!(decided[0].outcome, Some(Outcome::Withdrawn));
+    }
+}

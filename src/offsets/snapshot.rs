@@ -297,7 +297,11 @@ fn asked(states: &States, nonce: Nonce, tag: Tag, known: bool) -> (Asked, Option
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+    use crate::domain::Table;
+    use crate::load::Failure;
 
     const LOG: Range = Range { start: 10, end: 100 };
 
@@ -329,5 +333,57 @@ mod tests {
         let broken = view(40, &format!("LL1 i={}", "x".repeat(5000)));
         assert_eq!(broken.metadata, Standing::Unreadable);
         assert_eq!(broken.text.map(|text| text.len()), Some(TEXT_SHOWN));
+    }
+
+    fn table(name: &str) -> Table {
+        Table { database: "db".into(), name: name.into() }
+    }
+
+    /// Programs read this: a change of it needs a line in the change log.
+    #[test]
+    fn the_form_of_the_json_is_stable() {
+        let (a, b) = (table("a"), table("b"));
+        let (tag_a, tag_b) = (Tag::of_table(&a), Tag::of_table(&b));
+        let names = Names { pipeline: Tag(1), mapping: Tag(0x51de), tables: vec![a, b] };
+        let nonce = "0123456789abcdef0123456789abcdef";
+        let text = format!("LL1 o=e/2 id=T i={nonce}/60/000051de/3/10000/{tag_a}:77,{tag_b}::d,00000009:");
+        let stored = BTreeMap::from([(0, Some(Stored { offset: 40, metadata: text }))]);
+        let intent = open_intents(&stored).remove(0);
+        let label = |tag| names.load(intent.nonce, tag, None).map(|txn| txn.label.to_string());
+        let state = Ok(TxnState::Aborted { reason: Some("timeout".into()) });
+        let view = intent_view(&names, &intent, &States::from([((intent.nonce, tag_a), state)]), 25_000);
+        let mut loads = [
+            json!({ "table": "db.a", "tag": tag_a.to_string(), "label": label(tag_a), "transaction": "77",
+                    "listed": "open", "engine": "aborted", "why": "timeout" }),
+            json!({ "table": "db.b", "tag": tag_b.to_string(), "label": label(tag_b), "transaction": null,
+                    "listed": "done", "engine": "not-asked", "why": null }),
+            json!({ "table": null, "tag": "00000009", "label": null, "transaction": null, "listed": "open",
+                    "engine": "not-asked", "why": "no route of the configuration loads this table" }),
+        ];
+        loads.sort_by_key(|load| load["tag"].to_string());
+        assert_eq!(
+            serde_json::to_value(&view).expect("JSON"),
+            json!({
+                "nonce": nonce, "written_ms": 10000, "age_s": 15, "mapping": "000051de", "mapping_is_configured": true,
+                "trail_seen": false, "ranges": [{ "partition": 0, "start": 40, "end": 60 }], "loads": loads,
+            })
+        );
+        let log = BTreeMap::from([(0, LOG)]);
+        assert_eq!(
+            serde_json::to_value(partitions(&stored, &log)).expect("JSON"),
+            json!([{
+                "partition": 0, "position": 40, "log_start": 10, "log_end": 100, "lag": 60, "metadata": "own", "text": null,
+                "origin": { "start": "earliest", "at_ms": null, "partitions": 2 }, "topic_id": "T", "trail": null,
+                "intent": nonce,
+            }])
+        );
+    }
+
+    #[test]
+    fn an_engine_that_does_not_answer_is_told_from_one_that_refuses() {
+        let key = (Nonce(1), Tag(2));
+        let said = |class| asked(&States::from([(key, Err(Failure::new(class, "why")))]), key.0, key.1, true);
+        assert_eq!(said(Class::Away), (Asked::Unreachable, Some("why".to_owned())));
+        assert_eq!(said(Class::Refused), (Asked::Refused, Some("why".to_owned())));
     }
 }

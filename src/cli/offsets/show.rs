@@ -18,6 +18,7 @@ use crate::source::{Outside, SourceError};
 const NONCE_SHOWN: usize = 8;
 
 #[derive(Debug, Args)]
+#[command(after_help = ABOUT)]
 pub(in crate::cli) struct Arguments {
     #[command(flatten)]
     selection: Selection,
@@ -25,6 +26,10 @@ pub(in crate::cli) struct Arguments {
     #[arg(long)]
     json: bool,
 }
+
+const ABOUT: &str = "\
+It does not join the groups: members go on, and what is shown is a snapshot. An intent that is open
+for a moment is the ordinary course of a batch.";
 
 #[derive(Serialize)]
 struct Document<'s> {
@@ -224,16 +229,85 @@ fn intent_lines(snapshot: &Snapshot, intent: &IntentView) -> Vec<String> {
 }
 
 fn state(load: &LoadView) -> String {
-    let word = match load.engine {
-        Asked::NotAsked => return format!("{} (listed)", load.listed).replace("open (listed)", "not asked: no route"),
-        Asked::Unreachable => "no answer",
-        Asked::Refused => "no answer: refused",
-        Asked::Unknown => "UNKNOWN",
-        Asked::Loading => "PREPARE",
-        Asked::Prepared => "PREPARED",
-        Asked::Committed => "COMMITTED",
-        Asked::Visible => "VISIBLE",
-        Asked::Aborted => "ABORTED",
-    };
-    word.to_owned()
+    match load.engine {
+        Asked::NotAsked if load.table.is_none() => "not asked: no route".to_owned(),
+        Asked::NotAsked => format!("{} (listed)", load.listed),
+        Asked::Unreachable => "no answer".to_owned(),
+        Asked::Refused => "no answer: refused".to_owned(),
+        Asked::Unknown => "UNKNOWN".to_owned(),
+        Asked::Loading => "PREPARE".to_owned(),
+        Asked::Prepared => "PREPARED".to_owned(),
+        Asked::Committed => "COMMITTED".to_owned(),
+        Asked::Visible => "VISIBLE".to_owned(),
+        Asked::Aborted => "ABORTED".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::offsets::{MemberView, RangeView};
+
+    fn partition(partition: i32, metadata: Standing, text: Option<&str>) -> PartitionView {
+        PartitionView {
+            partition,
+            position: (metadata != Standing::None).then_some(1200),
+            log_start: Some(0),
+            log_end: Some(1300),
+            lag: (metadata != Standing::None).then_some(100),
+            metadata,
+            text: text.map(str::to_owned),
+            origin: None,
+            topic_id: None,
+            trail: None,
+            intent: None,
+        }
+    }
+
+    fn load(table: Option<&str>, listed: &'static str, engine: Asked) -> LoadView {
+        let label = table.map(|table| format!("loadlock-{table}"));
+        let (table, transaction) = (table.map(str::to_owned), Some("18036".to_owned()));
+        LoadView { table, tag: "1a2b3c4d".into(), label, transaction, listed, engine, why: None }
+    }
+
+    #[test]
+    fn a_person_sees_everything_at_a_glance() {
+        let nonce = "0123456789abcdef0123456789abcdef".to_owned();
+        let origin = OriginView { start: "latest", at_ms: Some(1_700_000_000_000), partitions: 4 };
+        let intent = IntentView {
+            nonce: nonce.clone(),
+            written_ms: 1_700_000_050_000,
+            age_s: 50,
+            mapping: "9a9a9a9a".into(),
+            mapping_is_configured: false,
+            trail_seen: false,
+            ranges: vec![RangeView { partition: 0, start: 1200, end: 1250 }],
+            loads: vec![
+                load(Some("db.a"), "open", Asked::Unknown),
+                load(Some("db.b"), "open", Asked::Unreachable),
+                load(Some("db.c"), "done", Asked::NotAsked),
+                load(Some("db.d"), "aborted", Asked::NotAsked),
+                load(None, "open", Asked::NotAsked),
+            ],
+        };
+        let own = partition(0, Standing::Own, None);
+        let snapshot = Snapshot {
+            topic: "orders".into(),
+            group: "loadlock.orders".into(),
+            taken_ms: 1_700_000_100_000,
+            topic_id: None,
+            cluster_id: None,
+            mapping: "51de51de".into(),
+            members: Some(vec![MemberView { id: "x".into(), client: "loadlock".into(), host: "10.0.0.7".into() }]),
+            partitions: vec![
+                PartitionView { origin: Some(origin), trail: Some("f".repeat(32)), intent: Some(nonce), ..own },
+                partition(1, Standing::None, None),
+                partition(2, Standing::Foreign, Some("")),
+                partition(3, Standing::Foreign, Some("\\u{1b}")),
+                partition(4, Standing::Unreadable, Some("LL2 what")),
+            ],
+            intents: vec![intent],
+        };
+        insta::assert_snapshot!(lines(&snapshot).join("\n"));
+    }
 }
