@@ -139,8 +139,8 @@ impl Resolver {
     /// # Errors
     /// What stands in the way.
     pub async fn look(&self) -> Result<Resolved, ResolveError> {
-        let read = self.from_outside(Outside::positions).await?;
-        let members = self.from_outside(Outside::members).await.unwrap_or_default();
+        let read = self.look_outside(Outside::positions).await?;
+        let members = self.look_outside(Outside::members).await.unwrap_or_default();
         let (intents, others) = self.select(&read)?;
         let states = self.ask(&intents).await?;
         let decided = decide(&self.names, intents, &states, &self.said);
@@ -153,7 +153,7 @@ impl Resolver {
     /// # Errors
     /// What stands in the way; then nothing was stored, but for [`ResolveError::NotKnown`].
     pub async fn act(&self, wait: Duration, mut say: impl FnMut(&str)) -> Result<Resolved, ResolveError> {
-        let wanted: BTreeSet<Partition> = self.from_outside(Outside::positions).await?.stored.into_keys().collect();
+        let wanted: BTreeSet<Partition> = self.look_outside(Outside::positions).await?.stored.into_keys().collect();
         let deadline = Instant::now() + wait;
         member::wait_until_empty(&self.outside, deadline, &mut say).await?;
         say("joining the group");
@@ -233,7 +233,7 @@ impl Resolver {
         engine::end(&self.loader, &txn.ok_or_else(unnamed)?).await.map_err(ResolveError::Engine)
     }
 
-    async fn from_outside<T: Send + 'static>(
+    async fn look_outside<T: Send + 'static>(
         &self,
         ask: fn(&Outside) -> Result<T, SourceError>,
     ) -> Result<T, ResolveError> {
