@@ -17,6 +17,7 @@ mod identity;
 mod points;
 mod report;
 mod run_all;
+mod tags;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -30,6 +31,7 @@ use self::fill::{Filling, SealedBatch};
 use self::identity::Identity;
 use self::report::Reporter;
 pub use self::run_all::{Decisions, run_all};
+pub use self::tags::{mapping_tag, pipeline_tag};
 use crate::batch::{Limits, Progress};
 use crate::commit::{Decide, Effect, Event, Stop, StopCode, Ticket};
 use crate::config;

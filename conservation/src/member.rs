@@ -49,7 +49,13 @@ pub(crate) enum Ended {
 
 impl Member {
     /// Starts a member of that name; its files are in `dir`.
-    pub(crate) fn start(bin: &Path, dir: &Path, client: String, config: &str, orders: &Orders) -> Result<Self, Failure> {
+    pub(crate) fn start(
+        bin: &Path,
+        dir: &Path,
+        client: String,
+        config: &str,
+        orders: &Orders,
+    ) -> Result<Self, Failure> {
         let file = |extension: &str| dir.join(format!("{client}.{extension}"));
         let (config_file, struck, log) = (file("toml"), file("struck"), file("log"));
         let failed = |what: &Path, error: std::io::Error| format!("{}: {error}", what.display());

@@ -42,12 +42,7 @@ pub(crate) fn measure(
 }
 
 /// Waits until every member has joined and every partition moves; a member, and what it owns.
-fn steady(
-    fleet: &mut Fleet,
-    group: &Group,
-    partitions: i32,
-    rng: &mut Rng,
-) -> Result<(String, Vec<i32>), Failure> {
+fn steady(fleet: &mut Fleet, group: &Group, partitions: i32, rng: &mut Rng) -> Result<(String, Vec<i32>), Failure> {
     let began = Instant::now();
     loop {
         let clients = fleet.clients().unwrap_or_default();

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use super::assemble::Allowance;
 use super::identity::Identity;
 use super::report::Reporter;
-use super::{Pipeline, ROLLED_BACK_WITHIN};
+use super::{Pipeline, ROLLED_BACK_WITHIN, mapping_tag, pipeline_tag};
 use crate::batch::{Limits, Progress, policy};
 use crate::cli::Exit;
 use crate::commit::{Decide, Settings, StartWish, Stop, StopCode, Tag};
@@ -137,13 +137,12 @@ fn build(
             "delivery is at-least-once: records that are interrupted between load and stored position are loaded twice"
         );
     }
-    let digests: Vec<&str> = pipeline.routes.iter().map(|route| route.digest.as_str()).collect();
     let settings = Settings {
-        pipeline: Tag::of(&format!("{}\0{}", pipeline.group, pipeline.topic)),
+        pipeline: pipeline_tag(pipeline),
         topic: pipeline.topic.to_string(),
         tables: tables.clone(),
         at_least_once: at_least_once.iter().map(|route| Tag::of_table(&route.table)).collect(),
-        mapping: Tag::of(&digests.join("+")),
+        mapping: mapping_tag(pipeline),
         start: match &pipeline.start {
             Start::Committed => StartWish::Committed,
             Start::Earliest => StartWish::Earliest,

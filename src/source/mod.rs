@@ -16,6 +16,7 @@
 //! | `control` | the pipeline's handle and the commands it sends |
 //! | `worker` | the thread: one turn after the other, never blocked for long except by an OffsetCommit |
 //! | `membership`, `flow`, `filling`, `recording` | what the thread knows and decides, without Kafka |
+//! | `outside` | a look at positions and members by somebody who is no member |
 //! | `lookup` | what is asked of the brokers: positions, logs, offsets by time |
 //! | `context`, `native`, `client` | the rim: callbacks, C calls, client settings |
 
@@ -29,6 +30,7 @@ mod flow;
 mod lookup;
 mod membership;
 mod native;
+mod outside;
 mod recording;
 mod worker;
 
@@ -44,6 +46,7 @@ pub use error::SourceError;
 pub use event::SourceEvent;
 pub use lookup::PositionsRead;
 pub use membership::Tenure;
+pub use outside::{GroupMember, Outside};
 pub use recording::Recorded;
 
 use crate::config;

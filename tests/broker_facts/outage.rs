@@ -103,7 +103,11 @@ async fn a_coordinator_that_moves_takes_the_intent_along() {
             assert_eq!(intent.read.get(&0), Some(&stored(round, "intent")), "{name}: {intent:?}");
         }
         let coordinator = until("a leader", leader).await;
-        if round == 0 { brokers.stop(coordinator) } else { brokers.kill(coordinator) }
+        if round == 0 {
+            brokers.stop(coordinator)
+        } else {
+            brokers.kill(coordinator)
+        }
         until("another leader", || leader().filter(|now| *now != coordinator)).await;
         for (name, place, member) in &mut members {
             let read = Raw::stranger(&brokers.addresses, &place.topic, &place.group);

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use loadlock_commit::domain::{Label, Nonce, Offset, Partition, Stored};
-use loadlock_commit::metadata::Metadata;
+use loadlock_commit::metadata::{Fate, Metadata};
 use loadlock_commit::{Tag, invariants, label};
 
 use crate::broker::Change;
@@ -101,7 +101,7 @@ impl Judge {
     fn replaced(&mut self, before: &Stored, now: Option<Nonce>, topic: &Topic, engine: &Engine, pipeline: Tag) {
         let intent = Metadata::parse(&before.metadata).ok().and_then(|metadata| metadata.intent);
         let Some(intent) = intent.filter(|intent| now != Some(intent.nonce)) else { return };
-        for (tag, _) in intent.tables.iter().filter(|(_, table)| !table.done) {
+        for (tag, _) in intent.tables.iter().filter(|(_, table)| table.fate == Fate::Open) {
             let Some(table) = topic.table(*tag) else { continue };
             let label = label(pipeline, intent.nonce, table);
             if !engine.had_final_word(&label) {

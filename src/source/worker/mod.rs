@@ -301,7 +301,7 @@ fn close(consumer: BaseConsumer<Context>, deadline: Instant) -> Closed {
 }
 
 /// The client's refusal without the value, which may be a secret.
-fn settings(error: &KafkaError) -> SourceError {
+pub(super) fn settings(error: &KafkaError) -> SourceError {
     let reason = if let KafkaError::ClientConfig(_, words, name, value) = error {
         let words = if value.is_empty() { words.clone() } else { words.replace(value.as_str(), "…") };
         format!("property `{name}`: {words}")

@@ -59,9 +59,11 @@ impl Weakened {
                 self.failures += 1;
                 event
             }
-            Event::Positions { ticket, stored, log, topic_id, now_ms } if self.how == Weakness::DropWithoutSettling => {
+            Event::Positions { ticket, stored, log, topic_id, cluster_id, now_ms }
+                if self.how == Weakness::DropWithoutSettling =>
+            {
                 let stored = stored.into_iter().map(|(partition, stored)| (partition, stored.map(without_intent)));
-                Event::Positions { ticket, stored: stored.collect(), log, topic_id, now_ms }
+                Event::Positions { ticket, stored: stored.collect(), log, topic_id, cluster_id, now_ms }
             }
             event @ (Event::Assigned(_)
             | Event::Revoking(_)
