@@ -18,7 +18,7 @@ use crate::config::{self, Config, RejectPolicy, Start};
 use crate::dead_letter::DeadLetters;
 use crate::decode::Decoder;
 use crate::load::Loader;
-use crate::source::{Source, SourceSpec, Tenure, client_config};
+use crate::source::{Source, SourceError, SourceSpec, Tenure, client_config};
 
 /// Runs every pipeline until `stop` turns true and all are drained, or until each has stopped for a reason of its
 /// own. A pipeline that stops leaves the others alone; the process ends with the exit code of the first that stopped.
@@ -30,11 +30,12 @@ pub async fn run_all(config: Config, stop: watch::Receiver<bool>) -> Exit {
             return Exit::Config;
         }
     };
-    let budget_kib = u32::try_from(config.batch.memory / 1024).unwrap_or(u32::MAX).max(1);
+    let budget_kib = budget_kib(&config);
     let budget = Arc::new(Semaphore::new(budget_kib as usize));
     let mut running = JoinSet::new();
     for pipeline in &config.pipelines {
-        match build(pipeline, &config, &loader, &budget, budget_kib) {
+        let start = |spec| Source::start(spec, Arc::clone(&budget));
+        match build(pipeline, &config, &loader, budget_kib, start) {
             Ok((built, source)) => {
                 let (topic, stop, drain) = (Arc::clone(&pipeline.topic), stop.clone(), config.run.drain);
                 running.spawn(async move { (topic, built.run(source, stop, drain).await) });
@@ -65,6 +66,27 @@ pub async fn run_all(config: Config, stop: watch::Receiver<bool>) -> Exit {
         tracing::warn!("some loads could not be rolled back; they end by their time-out");
     }
     exit
+}
+
+/// Runs one pipeline over a source that `start` makes, in place of a consumer thread of its own. The rest is as in
+/// [`run_all`].
+///
+/// # Errors
+/// Why the pipeline has stopped.
+pub async fn run_one(
+    config: &Config,
+    pipeline: &config::Pipeline,
+    loader: &Loader,
+    start: impl FnOnce(SourceSpec) -> Result<Source, SourceError>,
+    stop: watch::Receiver<bool>,
+) -> Result<(), Stop> {
+    let (built, source) = build(pipeline, config, loader, budget_kib(config), start)?;
+    built.run(source, stop, config.run.drain).await
+}
+
+/// Permits (KiB) of the memory budget.
+fn budget_kib(config: &Config) -> u32 {
+    u32::try_from(config.batch.memory / 1024).unwrap_or(u32::MAX).max(1)
 }
 
 fn say_stopped(topic: &str, stop: &Stop) {
@@ -99,8 +121,8 @@ fn build(
     pipeline: &config::Pipeline,
     config: &Config,
     loader: &Loader,
-    budget: &Arc<Semaphore>,
     budget_kib: u32,
+    start: impl FnOnce(SourceSpec) -> Result<Source, SourceError>,
 ) -> Result<(Pipeline, Source), Stop> {
     let stop = |code, what: String| Stop { code, what };
     let tables: Vec<_> = pipeline.routes.iter().map(|route| route.table.clone()).collect();
@@ -116,7 +138,7 @@ fn build(
     let (topic, group) = (Arc::clone(&pipeline.topic), Arc::clone(&pipeline.group));
     let mut spec = SourceSpec::new(config.kafka.clone(), topic, group, budget_kib);
     spec.chunk_records_max = spec.chunk_records_max.min(usize::try_from(limits.rows).unwrap_or(usize::MAX));
-    let source = Source::start(spec, Arc::clone(budget)).map_err(|error| stop(StopCode::Kafka, error.to_string()))?;
+    let source = start(spec).map_err(|error| stop(StopCode::Kafka, error.to_string()))?;
     let digests: Vec<&str> = pipeline.routes.iter().map(|route| route.digest.as_str()).collect();
     let settings = Settings {
         pipeline: Tag::of(&format!("{}\0{}", pipeline.group, pipeline.topic)),
