@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use loadlock::commit::metadata::Metadata;
 use loadlock::commit::{Stop, Tag, label};
-use loadlock::domain::{Label, Nonce, Partition, RecordAnswer};
+use loadlock::domain::{Label, Nonce, Offset, Partition, RecordAnswer};
 use std::collections::BTreeSet;
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::AbortHandle;
@@ -165,7 +165,8 @@ impl World {
         let (answer, changes) = self.broker.commit(request, only);
         for change in &changes {
             self.judge.stored(change, &self.topic, &self.engine, Self::pipeline());
-            self.passed_a_reject(change.partition, change.after.offset);
+            let before = change.before.as_ref().map_or(change.after.offset, |before| before.offset);
+            self.passed_a_reject(change.partition, before..change.after.offset);
             let metadata = Metadata::parse(&change.after.metadata).ok();
             if let Some(intent) = metadata.and_then(|metadata| metadata.intent) {
                 for table in self.topic.tables() {
@@ -177,9 +178,8 @@ impl World {
     }
 
     /// With the policy `stop` no position passes a record that can't become a row.
-    fn passed_a_reject(&mut self, partition: Partition, end: i64) {
-        let range = self.topic.range(partition);
-        let passed = (range.start..end).find(|offset| !self.topic.rejects_of((partition, *offset)).is_empty());
+    fn passed_a_reject(&mut self, partition: Partition, mut offsets: std::ops::Range<Offset>) {
+        let passed = offsets.find(|offset| !self.topic.rejects_of((partition, *offset)).is_empty());
         if let Some(offset) = passed.filter(|_| self.policy == Policy::Stop) {
             self.judge.broken("EO-2", format!("the position of {partition} passed {offset}, which was to stop it"));
         }
