@@ -143,7 +143,7 @@ async fn trouble(sim: &Sim) {
 fn fault(sim: &Sim) {
     let (choice, life) = {
         let world = &mut *sim.lock();
-        let choice = world.rng.below(14);
+        let choice = world.rng.below(18);
         let place = world.rng.below(world.lives.len());
         (choice, world.lives.get(place).cloned().flatten())
     };

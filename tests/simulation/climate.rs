@@ -66,7 +66,7 @@ impl Climate {
             start: rng.permille(200).then_some(log_start + 2),
             log_start,
             log_first: log_start + 4,
-            log_last: log_start + 20 + i64::try_from(rng.below(20)).unwrap_or(0),
+            log_last: log_start + 14 + i64::try_from(rng.below(16)).unwrap_or(0),
             salt: rng.next(),
             bad: if rng.permille(400) { 0 } else { 80 },
             policy: match rng.below(6) {
@@ -88,11 +88,11 @@ impl Climate {
                 transaction: seconds(600),
                 prepared: seconds(3600),
             },
-            astray: [10, 60, 150].get(rng.below(3)).copied().unwrap_or(60),
-            deadly: [0, 2, 8].get(rng.below(3)).copied().unwrap_or(2),
-            calm: Duration::from_millis([500, 2000, 6000].get(rng.below(3)).copied().unwrap_or(2000)),
+            astray: [20, 100, 250].get(rng.below(3)).copied().unwrap_or(100),
+            deadly: [0, 5, 20].get(rng.below(3)).copied().unwrap_or(5),
+            calm: Duration::from_millis([800, 2000, 5000].get(rng.below(3)).copied().unwrap_or(2000)),
             forgets: rng.permille(150),
-            heals_after: seconds(20 + rng.below(60)),
+            heals_after: seconds(15 + rng.below(45)),
         }
     }
 }

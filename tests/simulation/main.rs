@@ -160,7 +160,7 @@ macro_rules! the_simulation_sees {
 the_simulation_sees! {
     the_simulation_sees_old_chunks_taken_for_fresh: OldChunksAreFresh,
     the_simulation_sees_commits_without_a_guard: NothingIsGuarded,
-    the_simulation_sees_a_broker_believed: AnswerIsBelieved,
+    the_simulation_sees_a_read_back_left_out: NothingIsReadBack,
     the_simulation_sees_a_copy_unnoticed: CopiesAreUnnoticed,
     the_simulation_sees_positions_from_before_the_assignment: PositionsAreOld,
     the_simulation_sees_a_commit_believed: CommitIsBelieved,

@@ -7,9 +7,8 @@ pub(crate) enum Mutant {
     OldChunksAreFresh,
     /// The consumer thread sends an OffsetCommit for whatever it is asked to, owned or not, decided when or not.
     NothingIsGuarded,
-    /// Instead of reading back, the consumer thread says what it has sent where the broker said yes, and that
-    /// nothing is stored where it did not.
-    AnswerIsBelieved,
+    /// Instead of reading back, the consumer thread says that what it has sent is stored.
+    NothingIsReadBack,
     /// A second copy of an OffsetCommit is not noticed (rule 4).
     CopiesAreUnnoticed,
     /// Positions are told as they were before the assignment.

@@ -155,6 +155,15 @@ impl World {
         Duration::from_millis(u64::try_from(self.rng.below(bound)).unwrap_or(0))
     }
 
+    /// How late a task of a busy process gets its turn.
+    pub(crate) fn lateness(&mut self) -> Duration {
+        if !self.astray() {
+            return Duration::ZERO;
+        }
+        self.tally.count("an OffsetCommit is asked for late");
+        self.millis(9_000)
+    }
+
     /// Nothing that follows matters: rows are doubled or lost, or a person is needed.
     pub(crate) fn is_over(&self) -> bool {
         self.stuck.is_some() || self.judge.saw_damage()

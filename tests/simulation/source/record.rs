@@ -33,6 +33,15 @@ pub(super) struct Recording {
     read_again: Instant,
 }
 
+/// An OffsetCommit that the pipeline asks for.
+pub(super) struct Wish {
+    pub(super) positions: Vec<PositionToStore>,
+    pub(super) seen: Tenure,
+    pub(super) reply: oneshot::Sender<Recorded>,
+    /// Whoever asks comes to it only then: a call of the pipeline is a task of its own.
+    pub(super) at: Instant,
+}
+
 impl Thread {
     /// Brings the commit in progress forward, then the next one.
     pub(super) async fn go_on_recording(&mut self) {
@@ -50,13 +59,17 @@ impl Thread {
                     }
                 }
             }
-            let Some((positions, seen, reply)) = self.to_record.pop_front() else { return };
-            self.begin(positions, seen, reply).await;
+            if self.to_record.front().is_none_or(|wish| wish.at > Instant::now()) {
+                return;
+            }
+            let Some(wish) = self.to_record.pop_front() else { return };
+            self.begin(wish).await;
         }
     }
 
     /// The guard of rule 2, and the commit.
-    async fn begin(&mut self, positions: Vec<PositionToStore>, seen: Tenure, reply: oneshot::Sender<Recorded>) {
+    async fn begin(&mut self, wish: Wish) {
+        let Wish { positions, seen, reply, .. } = wish;
         let guarded = self.guard(&positions, seen);
         let (generation, tenures) = match guarded {
             Ok(guarded) => guarded,
@@ -163,7 +176,7 @@ impl Thread {
         if now < recording.counted_at || now < recording.read_again || (passing && !self.has_passed(&recording)) {
             return Err(recording);
         }
-        if self.sim.lock().mutant == Some(Mutant::AnswerIsBelieved) {
+        if self.sim.lock().mutant == Some(Mutant::NothingIsReadBack) {
             return Ok(believed(recording));
         }
         match self.read_back(&recording).await {
@@ -210,15 +223,13 @@ impl Thread {
     }
 }
 
-/// A mistake: the answer alone decides.
+/// A mistake: what was sent is taken for stored.
 fn believed(recording: Recording) -> Recorded {
-    let stored = recording.answer == RecordAnswer::Stored;
     let read = recording.positions.into_iter().map(|position| {
         let PositionToStore { partition, offset, metadata } = position;
-        (partition, stored.then_some(Stored { offset, metadata }))
+        (partition, Some(Stored { offset, metadata }))
     });
-    let answer = if stored { RecordAnswer::Stored } else { RecordAnswer::Passing("refused".to_owned()) };
-    Recorded { answer, read: read.collect(), doubtful: recording.doubtful }
+    Recorded { answer: recording.answer, read: read.collect(), doubtful: recording.doubtful }
 }
 
 /// A request reaches the broker, whole or in part, and its answer comes back. A process may die on both ways.

@@ -7,18 +7,18 @@ use std::task::Poll;
 use std::time::Duration;
 
 use loadlock::config::Start;
-use loadlock::domain::{Offset, Partition, PositionToStore, RecordAnswer, Stored};
+use loadlock::domain::{Offset, Partition, RecordAnswer, Stored};
 use loadlock::record::RecordHead;
 use loadlock::source::{
     Closed, Command, Filling, Flow, Membership, Offered, PositionsRead, Recorded, SourceError, SourceEvent, SourceSpec,
-    Tenure, ThreadEnds,
+    ThreadEnds,
 };
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use super::client::{SharedSeat, lock};
-use super::record::Recording;
+use super::record::{Recording, Wish};
 use crate::log::{Kind, Topic};
 use crate::mutant::Mutant;
 use crate::world::{Life, Sim};
@@ -48,7 +48,7 @@ pub(super) struct Thread {
     stalled: bool,
     pub(super) leaving: Option<Leaving>,
     pub(super) recording: Option<(Recording, oneshot::Sender<Recorded>)>,
-    pub(super) to_record: VecDeque<(Vec<PositionToStore>, Tenure, oneshot::Sender<Recorded>)>,
+    pub(super) to_record: VecDeque<Wish>,
     /// Stored positions as the thread saw them last.
     seen: Option<BTreeMap<Partition, Option<Stored>>>,
     heart: AbortHandle,
@@ -113,7 +113,8 @@ impl Thread {
     }
 
     fn nap(&self) -> Duration {
-        let waiting = self.leaving.is_some() || self.recording.is_some() || !self.flow.seeking().is_empty();
+        let recording = self.recording.is_some() || !self.to_record.is_empty();
+        let waiting = self.leaving.is_some() || recording || !self.flow.seeking().is_empty();
         let longest = if waiting { SHORT_NAP } else { NAP };
         let now = Instant::now().into_std();
         self.filling.due().map_or(longest, |due| due.saturating_duration_since(now).min(longest))
@@ -164,7 +165,10 @@ impl Thread {
                 self.hold();
                 self.filling.discard();
             }
-            Command::Record(commits, seen, reply) => self.to_record.push_back((commits, seen, reply)),
+            Command::Record(positions, seen, reply) => {
+                let at = Instant::now() + self.sim.lock().lateness();
+                self.to_record.push_back(Wish { positions, seen, reply, at });
+            }
             Command::Rejoin(reply) => {
                 self.sim.count("joined again as a new member");
                 self.rejoin();
@@ -257,8 +261,8 @@ impl Thread {
         if let Some((recording, reply)) = self.recording.take() {
             let _nobody_waits = reply.send(Recorded { doubtful: recording.doubtful, ..gone() });
         }
-        for (_, _, reply) in self.to_record.drain(..) {
-            let _nobody_waits = reply.send(gone());
+        for wish in self.to_record.drain(..) {
+            let _nobody_waits = wish.reply.send(gone());
         }
     }
 
