@@ -95,4 +95,16 @@ impl Climate {
             heals_after: seconds(15 + rng.below(45)),
         }
     }
+
+    /// The same world with many faults and no stop: a mistake shows itself sooner.
+    pub(crate) fn harsh(self) -> Self {
+        Self {
+            policy: Policy::Skip { most: 1000, of: 1000 },
+            astray: 250,
+            calm: Duration::from_secs(1),
+            forgets: false,
+            heals_after: Duration::from_secs(60),
+            ..self
+        }
+    }
 }

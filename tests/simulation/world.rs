@@ -72,7 +72,10 @@ pub(crate) struct World {
 impl Shared {
     pub(crate) fn new(seed: u64, mutant: Option<Mutant>, traced: bool, letters: PathBuf) -> Sim {
         let mut rng = Rng::new(seed);
-        let climate = Climate::new(&mut rng);
+        let mut climate = Climate::new(&mut rng);
+        if mutant.is_some() {
+            climate = climate.harsh();
+        }
         let topic = Topic::new(&climate);
         let world = World {
             broker: Broker::new(&topic.partitions(), climate.eager),
