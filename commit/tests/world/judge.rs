@@ -22,7 +22,7 @@ pub(crate) struct Judge {
     pub(crate) violations: Vec<Violation>,
     visible: BTreeMap<(Tag, Place), u32>,
     /// Tables in which a row may be visible more than once.
-    at_least_once: BTreeSet<Tag>,
+    pub(crate) at_least_once: BTreeSet<Tag>,
     /// First position that was stored for each partition.
     firsts: BTreeMap<Partition, Offset>,
     /// Partitions whose position carried this intent.
@@ -30,10 +30,6 @@ pub(crate) struct Judge {
 }
 
 impl Judge {
-    pub(crate) fn of(topic: &Topic) -> Self {
-        Self { at_least_once: topic.at_least_once().clone(), ..Self::default() }
-    }
-
     pub(crate) fn broken(&mut self, rule: &'static str, what: String) {
         self.violations.push(Violation { rule, what });
     }
