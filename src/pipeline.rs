@@ -17,19 +17,22 @@ mod identity;
 mod points;
 mod report;
 mod run_all;
+mod tags;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::Instant;
 
 use self::assemble::DecodedChunk;
 use self::fill::{Filling, SealedBatch};
 use self::identity::Identity;
 use self::report::Reporter;
-pub use self::run_all::{Decisions, run_all};
+pub use self::run_all::{Decisions, run_all, run_one};
+pub use self::tags::{mapping_tag, pipeline_tag};
 use crate::batch::{Limits, Progress};
 use crate::commit::{Decide, Effect, Event, Stop, StopCode, Ticket};
 use crate::config;
@@ -147,7 +150,7 @@ impl Pipeline {
         let wants_rows = self.waiting.is_none() && self.filling.is_some() && !self.decoding.is_empty();
         // A settlement loads exactly its ranges, however long that takes.
         let due = self.filling.as_ref().filter(|filling| filling.reload.is_none());
-        let due = due.and_then(|filling| filling.tally.due(&self.limits));
+        let due = due.and_then(|filling| filling.tally.due(&self.limits)).map(Instant::from_std);
         let position_at = self.delayed.as_ref().map(|(at, _)| *at);
         tokio::select! {
             biased;
@@ -281,7 +284,7 @@ async fn asked_to_stop(stop: &mut watch::Receiver<bool>) {
 
 async fn sleep_until(at: Option<Instant>) {
     match at {
-        Some(at) => tokio::time::sleep_until(at.into()).await,
+        Some(at) => tokio::time::sleep_until(at).await,
         None => std::future::pending().await,
     }
 }

@@ -8,7 +8,8 @@
 //! - EO-5 within one assignment a position never moves back
 //! - EO-6 consecutive batches of a partition touch: next start = previous end
 //! - EO-7 after a revocation is acknowledged no offset of that partition is committed by the loser
-//! - EO-8 a stored nonce is replaced only after the engine's final word on every table that it does not list as done
+//! - EO-8 a stored nonce is replaced only after the engine's final word on every table that it does not list as done or
+//!   aborted
 //!
 //! EO-1 and EO-2 speak of the world, not of one process: the conservation tests judge them from the table. The others
 //! can be seen from inside: each is an [`Invariant`], checked where it could be broken, and [`counts`] tells how often it

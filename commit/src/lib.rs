@@ -24,6 +24,7 @@ pub mod event;
 pub mod invariants;
 pub mod label;
 pub mod metadata;
+pub mod resolve;
 
 mod batch;
 mod checks;

@@ -95,8 +95,19 @@ pub struct Intent {
 pub struct IntentTable {
     /// Transaction id, where the engine commits by id (Doris).
     pub txn: Option<TxnId>,
-    /// Already visible under an earlier nonce: nothing to do for this table.
-    pub done: bool,
+    /// What is known of its load without asking the engine.
+    pub fate: Fate,
+}
+
+/// What an intent says of a table's load.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// Nothing: the engine has to be asked.
+    Open,
+    /// Visible: nothing to do for this table.
+    Done,
+    /// Never visible: its rows are loaded again without asking. Written by `offsets resolve` only.
+    Aborted,
 }
 
 /// Why a stored text can't be used.
@@ -132,6 +143,12 @@ impl Metadata {
             metadata.set(key, value).ok_or(Unreadable::Broken)?;
         }
         Ok(metadata)
+    }
+
+    /// What stands beside a position once it has been advanced. A batch without rows leaves the trail as it was.
+    #[must_use]
+    pub fn advanced(&self, trail: Option<Nonce>) -> Self {
+        Self { trail: trail.or(self.trail), intent: None, ..self.clone() }
     }
 
     fn set(&mut self, key: &str, value: &str) -> Option<()> {
@@ -212,9 +229,11 @@ impl fmt::Display for Intent {
             if let Some(txn) = table.txn {
                 write!(f, "{txn}")?;
             }
-            if table.done {
-                f.write_str(":d")?;
-            }
+            f.write_str(match table.fate {
+                Fate::Open => "",
+                Fate::Done => ":d",
+                Fate::Aborted => ":a",
+            })?;
         }
         Ok(())
     }
@@ -261,15 +280,16 @@ fn parse_table(entry: &str) -> Option<(Tag, IntentTable)> {
         "" => None,
         id => Some(TxnId(i64::from_str(id).ok()?)),
     };
-    let done = match parts.next() {
-        None => false,
-        Some("d") => true,
+    let fate = match parts.next() {
+        None => Fate::Open,
+        Some("d") => Fate::Done,
+        Some("a") => Fate::Aborted,
         Some(_) => return None,
     };
     if parts.next().is_some() {
         return None;
     }
-    Some((tag, IntentTable { txn, done }))
+    Some((tag, IntentTable { txn, fate }))
 }
 
 fn parse_tag(text: &str) -> Option<Tag> {
@@ -293,8 +313,9 @@ mod tests {
             any::<i64>().prop_map(OriginStart::Timestamp),
         ];
         let origin = (start, any::<u32>()).prop_map(|(start, partitions)| Origin { start, partitions });
-        let table = (proptest::option::of(any::<i64>().prop_map(TxnId)), any::<bool>())
-            .prop_map(|(txn, done)| IntentTable { txn, done });
+        let fate = prop_oneof![Just(Fate::Open), Just(Fate::Done), Just(Fate::Aborted)];
+        let table = (proptest::option::of(any::<i64>().prop_map(TxnId)), fate)
+            .prop_map(|(txn, fate)| IntentTable { txn, fate });
         let tables = proptest::collection::btree_map(any::<u32>().prop_map(Tag), table, 0..20);
         let intent = (any::<u128>(), any::<i64>(), any::<u32>(), any::<i32>(), any::<i64>(), tables).prop_map(
             |(nonce, end, mapping, leader_epoch, written_ms, tables)| Intent {

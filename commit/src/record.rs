@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::batch::{Kind, Phase};
 use super::event::{Effect, Notice, Stop, StopCode, Ticket};
 use super::invariants::Invariant;
-use super::metadata::{Intent, IntentTable, METADATA_MAX, METADATA_MAX_TOTAL, Metadata};
+use super::metadata::{Fate, Intent, IntentTable, METADATA_MAX, METADATA_MAX_TOTAL, Metadata};
 use super::protocol::{Protocol, Standing};
 use crate::domain::{Nonce, Offset, Partition, PositionToStore, RecordAnswer, Stored};
 
@@ -71,9 +71,9 @@ impl Protocol {
         }
         let Some(batch) = self.batches.front() else { return };
         let mut tables: BTreeMap<_, _> =
-            batch.loads.iter().map(|(tag, load)| (*tag, IntentTable { txn: load.id, done: false })).collect();
+            batch.loads.iter().map(|(tag, load)| (*tag, IntentTable { txn: load.id, fate: Fate::Open })).collect();
         if let Kind::Reload { done, .. } = &batch.kind {
-            tables.extend(done.iter().map(|tag| (*tag, IntentTable { txn: None, done: true })));
+            tables.extend(done.iter().map(|tag| (*tag, IntentTable { txn: None, fate: Fate::Done })));
         }
         let mut positions = BTreeMap::new();
         for (partition, sealed) in &batch.ranges {
@@ -104,7 +104,7 @@ impl Protocol {
         for (partition, sealed) in &batch.ranges {
             let Some(owned) = self.owned.get(partition) else { continue };
             if batch.epochs.get(partition) == Some(&owned.epoch) && !self.leaving.contains(partition) {
-                positions.insert(*partition, (sealed.range.end, advanced(&owned.metadata, trail)));
+                positions.insert(*partition, (sealed.range.end, owned.metadata.advanced(trail)));
             }
         }
         if let Some(batch) = self.batches.front_mut() {
@@ -122,7 +122,7 @@ impl Protocol {
         let mut positions = BTreeMap::new();
         for (partition, end) in ends {
             if let Some(owned) = self.owned.get(partition) {
-                positions.insert(*partition, (*end, advanced(&owned.metadata, Some(nonce))));
+                positions.insert(*partition, (*end, owned.metadata.advanced(Some(nonce))));
             }
         }
         self.send(Purpose::Settled, positions);
@@ -342,9 +342,4 @@ impl Call {
             .collect();
         Effect::Record { ticket: self.ticket, tries: self.tries, positions }
     }
-}
-
-/// Metadata of a position that has been advanced; a batch without rows leaves the trail as it was.
-fn advanced(metadata: &Metadata, trail: Option<Nonce>) -> Metadata {
-    Metadata { trail: trail.or(metadata.trail), intent: None, ..metadata.clone() }
 }

@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::engine::{Call, Engine, Reply, Response, Step};
-use super::http::{Client, Outcome, SetupError, Trouble, Upload};
+use super::http::{Client, Network, Outcome, SetupError, Trouble, Upload};
 use super::question::{Listed, Question, Unanswered};
 use super::task::{self, Finished, Message};
 use super::{Answer, Class, Doris, Failed, Failure, Prepared, Rows, StarRocks, Target, TxnName, TxnState};
@@ -36,11 +36,19 @@ impl Loader {
     /// # Errors
     /// When the address list or the certificates can't be used.
     pub fn new(config: &config::Engine) -> Result<Self, SetupError> {
+        Self::over(config, Network::tcp(config.ca_file.as_ref())?)
+    }
+
+    /// The same over another network.
+    ///
+    /// # Errors
+    /// When the address list can't be used.
+    pub fn over(config: &config::Engine, network: Network) -> Result<Self, SetupError> {
         let engine: Box<dyn Engine> = match config.kind {
             EngineKind::StarRocks => Box::new(StarRocks::new(config.timeouts)),
             EngineKind::Doris => Box::new(Doris::new(config.timeouts)),
         };
-        Self::with_engine(config, engine)
+        Self::with(config, engine, network)
     }
 
     /// The same with a dialect that the caller has set up, whatever `config.kind` says.
@@ -48,7 +56,11 @@ impl Loader {
     /// # Errors
     /// As [`Loader::new`].
     pub fn with_engine(config: &config::Engine, engine: Box<dyn Engine>) -> Result<Self, SetupError> {
-        let http = Client::new(config)?;
+        Self::with(config, engine, Network::tcp(config.ca_file.as_ref())?)
+    }
+
+    fn with(config: &config::Engine, engine: Box<dyn Engine>, network: Network) -> Result<Self, SetupError> {
+        let http = Client::new(config, network)?;
         let shared = Shared { engine, http, timeouts: config.timeouts, running: watch::Sender::new(0) };
         Ok(Self { shared: Arc::new(shared) })
     }

@@ -22,7 +22,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 pub use doris::Doris;
 pub use failure::{Class, ERROR_LOG_BYTES, Failed, Failure};
-pub use http::SetupError;
+pub use http::{Network, Opened, SetupError, Stream};
 pub use loader::{Load, Loader};
 pub use question::{Listed, Unanswered};
 pub use starrocks::{BODY_LIMIT, StarRocks};

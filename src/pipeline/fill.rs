@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
-use std::time::Instant;
+
+use tokio::time::Instant;
 
 use super::Pipeline;
 use super::assemble::Allowance;

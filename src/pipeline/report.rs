@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::Pipeline;
 use crate::commit::invariants::{self, Count};
@@ -247,7 +249,7 @@ impl Pipeline {
             bytes = tally.bytes,
             labels = %batch.labels.join(" "),
             sealed_by = %batch.reason,
-            fill_ms = ms(tally.since, batch.sealed_at),
+            fill_ms = ms(tally.since.map(Instant::from_std), batch.sealed_at),
             prepare_ms = ms(Some(batch.sealed_at), batch.prepared_at.unwrap_or(now)),
             commit_ms = ms(batch.prepared_at, now),
             "committed"

@@ -32,7 +32,7 @@ fn transaction_ids_stand_in_the_intent_and_in_every_call() {
     scene.store();
     let stored = scene.stored[&0].clone().expect("stored");
     let intent = Metadata::parse(&stored.metadata).expect("ours").intent.expect("there");
-    assert_eq!(intent.tables[&tag("a")], IntentTable { txn: Some(TxnId(77)), done: false });
+    assert_eq!(intent.tables[&tag("a")], IntentTable { txn: Some(TxnId(77)), fate: Fate::Open });
     assert_eq!((intent.written_ms, intent.leader_epoch, intent.mapping), (9, 3, MAPPING));
     let id = scene.take("commit", |effect| match effect {
         Effect::Commit { txn, .. } => Some(txn.id),

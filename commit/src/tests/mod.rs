@@ -8,6 +8,7 @@ mod checks;
 mod ending;
 mod flow;
 mod recording;
+mod resolve;
 mod revocation;
 mod settling;
 mod starts;
@@ -18,7 +19,7 @@ use std::ops;
 use self::brief::brief;
 use super::event::{Effect, Event, SealedRange, Stop, StopCode, Ticket};
 use super::label::Tag;
-use super::metadata::{Intent, IntentTable, Metadata};
+use super::metadata::{Fate, Intent, IntentTable, Metadata};
 use super::protocol::{Protocol, Settings, StartWish};
 use crate::domain::{Nonce, Offset, Partition, PositionToStore, Range, RecordAnswer, Stored, Table, TxnId, TxnState};
 
@@ -57,11 +58,15 @@ fn plain() -> Metadata {
     Metadata { topic_id: Some("T".to_owned()), ..Metadata::empty() }
 }
 
-/// Metadata with an intent over these tables; a name behind `!` is done.
+/// Metadata with an intent over these tables; a name behind `!` is done, one behind `-` aborted.
 fn intent(nonce: u128, end: Offset, tables: &[&str]) -> Metadata {
-    let tables = tables.iter().map(|name| match name.strip_prefix('!') {
-        Some(done) => (tag(done), IntentTable { txn: None, done: true }),
-        None => (tag(name), IntentTable { txn: None, done: false }),
+    let tables = tables.iter().map(|name| {
+        let fate = match name.chars().next() {
+            Some('!') => Fate::Done,
+            Some('-') => Fate::Aborted,
+            _ => Fate::Open,
+        };
+        (tag(name.trim_start_matches(['!', '-'])), IntentTable { txn: None, fate })
     });
     let tables = tables.collect();
     let intent = Intent { nonce: Nonce(nonce), end, mapping: MAPPING, leader_epoch: 3, written_ms: 0, tables };

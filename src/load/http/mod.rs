@@ -14,10 +14,9 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Request, Uri, header};
 use http_body_util::{Empty, Full};
 use tokio::time::timeout;
-use tokio_rustls::TlsConnector;
 use zeroize::Zeroizing;
 
-pub use connect::SetupError;
+pub use connect::{Network, Opened, SetupError, Stream};
 pub(super) use upload::Upload;
 
 use self::exchange::{ANSWER_LIMIT, Raw, exchange};
@@ -40,7 +39,7 @@ pub(super) struct Client {
     current: AtomicUsize,
     rules: Rules,
     authorization: HeaderValue,
-    tls: TlsConnector,
+    network: Network,
     timeouts: Timeouts,
     /// Hosts that a redirect made trusted, each logged once.
     trusted: Mutex<HashSet<String>>,
@@ -78,7 +77,7 @@ pub(super) enum Trouble {
 }
 
 impl Client {
-    pub(super) fn new(engine: &Engine) -> Result<Self, SetupError> {
+    pub(super) fn new(engine: &Engine, network: Network) -> Result<Self, SetupError> {
         let frontends = engine.frontends.iter().map(|uri| {
             Node::of(uri)
                 .ok_or_else(|| SetupError::Frontend(uri.host().unwrap_or("an address without host").to_owned()))
@@ -92,7 +91,7 @@ impl Client {
             frontends,
             current: AtomicUsize::new(0),
             authorization: basic(&engine.user, engine.password.expose()),
-            tls: connect::tls(engine.ca_file.as_ref())?,
+            network,
             timeouts: engine.timeouts,
             trusted: Mutex::default(),
         })
@@ -142,7 +141,7 @@ impl Client {
     /// One hop of a call.
     async fn request(&self, node: &Node, path: &str, call: &Call, hop: usize) -> Result<Opening, Trouble> {
         let head = self.head(node, path, call, hop > 0).map_err(Trouble::Refused)?;
-        let connection = connect::connect(node, &self.tls, self.timeouts.connect).await;
+        let connection = connect::connect(node, &self.network, self.timeouts.connect).await;
         let connection = connection.map_err(|what| Trouble::NotSent { what, frontend: hop == 0 })?;
         if call.streams() && hop > 0 {
             let Timeouts { continue_, stall, .. } = self.timeouts;
@@ -182,7 +181,7 @@ impl Client {
                 .header(header::CONNECTION, "close")
                 .body(body)
                 .map_err(|_| format!("{node} redirects to a path that HTTP does not allow"))?;
-            let connection = connect::connect(&node, &self.tls, self.timeouts.connect).await?;
+            let connection = connect::connect(&node, &self.network, self.timeouts.connect).await?;
             let answer = timeout(self.timeouts.call, exchange(connection.stream, request, ANSWER_LIMIT)).await;
             let answer = answer.map_err(|_| format!("{node}: no answer within {:?}", self.timeouts.call))?;
             let Raw { response, location } = answer.map_err(|why| format!("{node}: {why}"))?;
@@ -238,7 +237,7 @@ impl Client {
             .body(Empty::<Bytes>::new())
             .ok()?;
         let read = async {
-            let connection = connect::connect(&node, &self.tls, self.timeouts.connect).await.ok()?;
+            let connection = connect::connect(&node, &self.network, self.timeouts.connect).await.ok()?;
             exchange(connection.stream, head, ERROR_LOG_BYTES).await.ok()
         };
         let Raw { response, .. } = timeout(ERROR_LOG_TIME, read).await.ok()??;
