@@ -111,7 +111,7 @@ impl<'a> Run<'a> {
             let now = Instant::now();
             self.fleet.turn(now)?;
             if !aimed_only {
-                chaos.turn(now, &mut self.fleet, &mut self.engine, self.broker.as_mut())?;
+                chaos.turn(now, &mut self.fleet, &mut self.engine, self.broker.as_mut(), &self.group)?;
             }
             let tally = &self.fleet.tally;
             let enough = tally.killed() >= kills && tally.stopped() >= u64::from(self.arguments.stops);
