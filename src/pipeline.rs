@@ -14,6 +14,7 @@ mod assemble;
 mod calls;
 mod fill;
 mod identity;
+mod lookout;
 mod report;
 mod run_all;
 

@@ -39,7 +39,7 @@ Exit codes:
 enum Verb {
     /// Run the routes of a configuration until SIGTERM or Ctrl-C
     Run(run::Arguments),
-    /// Check a configuration without asking Kafka or the engine
+    /// Check a configuration; without --online neither Kafka nor the engine is asked
     Check(check::Arguments),
     /// Write records to a topic as its route expects them, for tests and trials
     Produce(produce::Arguments),

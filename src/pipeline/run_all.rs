@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use super::assemble::Allowance;
 use super::identity::Identity;
 use super::report::Reporter;
-use super::{Pipeline, ROLLED_BACK_WITHIN};
+use super::{Pipeline, ROLLED_BACK_WITHIN, lookout};
 use crate::batch::{Limits, Progress, policy};
 use crate::cli::Exit;
 use crate::commit::{Protocol, Settings, StartWish, Stop, StopCode, Tag};
@@ -33,9 +33,11 @@ pub async fn run_all(config: Config, stop: watch::Receiver<bool>) -> Exit {
     let budget_kib = u32::try_from(config.batch.memory / 1024).unwrap_or(u32::MAX).max(1);
     let budget = Arc::new(Semaphore::new(budget_kib as usize));
     let mut running = JoinSet::new();
+    let findings = lookout::begin(&config, &loader);
     for pipeline in &config.pipelines {
         match build(pipeline, &config, &loader, &budget, budget_kib) {
-            Ok((built, source)) => {
+            Ok((mut built, source)) => {
+                built.calls.spawn(lookout::refusal(findings.clone(), Arc::clone(&pipeline.topic)));
                 let (topic, stop, drain) = (Arc::clone(&pipeline.topic), stop.clone(), config.run.drain);
                 running.spawn(async move { (topic, built.run(source, stop, drain).await) });
             }
