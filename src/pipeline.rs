@@ -12,6 +12,7 @@
 
 mod assemble;
 mod calls;
+mod evidence;
 mod fill;
 mod identity;
 mod lookout;
@@ -31,7 +32,7 @@ use self::identity::Identity;
 use self::report::Reporter;
 pub use self::run_all::run_all;
 use crate::batch::{Limits, Progress};
-use crate::commit::{Effect, Event, Protocol, Stop, StopCode, Ticket};
+use crate::commit::{Effect, Event, Protocol, Stop, StopCode, Tag, Ticket};
 use crate::config;
 use crate::dead_letter::DeadLetters;
 use crate::decode::Decoder;
@@ -61,6 +62,8 @@ struct Pipeline {
     columns: Vec<Vec<String>>,
     load_headers: Vec<BTreeMap<String, String>>,
     loader: Loader,
+    /// Tables whose rows tell where they came from.
+    origins: BTreeMap<Tag, evidence::Origin>,
     dead_letters: Option<Arc<DeadLetters>>,
 
     /// Number of the last positioning; chunks that were read before it are dropped.
@@ -231,6 +234,10 @@ impl Pipeline {
             Effect::Commit { ticket, table, txn, tries } => self.commit(ticket, table, txn, tries),
             Effect::Abort { ticket, table, txn } => self.abort(ticket, table, txn),
             Effect::Ask { ticket, table, txn, tries } => self.ask(ticket, table, txn, tries),
+            Effect::LookForEvidence { ticket, table, txn, ranges } => {
+                self.look_for_evidence(ticket, table, txn, &ranges);
+            }
+            Effect::LookForLabels { ticket } => self.look_for_labels(ticket),
             Effect::Release(_) => {
                 if let Some(release) = self.releasing.take() {
                     // The consumer thread may have stopped waiting: its deadline is shorter than any of ours.

@@ -129,10 +129,26 @@ impl Protocol {
             }
             TxnState::Unknown if trail_seen => finding.outcome = Some(Outcome::Visible),
             TxnState::Unknown => {
-                let stop = self.outcome_unknown(table);
-                return self.stop_now(stop);
+                let (txn, ranges) = (finding.txn.clone(), Self::plain_ranges(&settlement.holders));
+                return self.emit(Effect::LookForEvidence { ticket, table, txn, ranges });
             }
         }
+        self.finish_settlement();
+    }
+
+    /// Rule 10: evidence counts only for "committed". That nothing was found proves nothing: rows can have been deleted,
+    /// replaced or moved, and histories end.
+    pub(super) fn evidence_found(&mut self, ticket: Ticket, table: Tag, committed: bool, looked: &str) {
+        let Some(settlement) = self.settlement.as_mut().filter(|settlement| settlement.ticket == ticket) else {
+            return;
+        };
+        let finding = settlement.tables.get_mut(&table).filter(|finding| finding.outcome.is_none());
+        let Some(finding) = finding else { return };
+        if !committed {
+            let stop = self.outcome_unknown(table, looked);
+            return self.stop_now(stop);
+        }
+        finding.outcome = Some(Outcome::Visible);
         self.finish_settlement();
     }
 
@@ -201,18 +217,19 @@ impl Protocol {
     }
 
     /// Rule 10: committed or aborted, and nobody remembers which.
-    fn outcome_unknown(&self, table: Tag) -> Stop {
+    fn outcome_unknown(&self, table: Tag, looked: &str) -> Stop {
         let (label, ranges, written) = self.settlement.as_ref().map_or_else(Default::default, |settlement| {
             let label = settlement.tables.get(&table).map(|finding| finding.txn.label.to_string());
             (label.unwrap_or_default(), Self::plain_ranges(&settlement.holders), settlement.written_ms)
         });
         let what = format!(
             "topic {}: the records {} were prepared for {} under label {label} (at {written} ms since 1970), and the engine \
-             does not remember whether that load was committed or aborted. Look into the table for rows of that range: if \
+             does not remember whether that load was committed or aborted{}{looked}. Look into the table for rows of that range: if \
              they are there, the positions have to be advanced; if not, the range has to be loaded again",
             self.settings.topic,
             ranges_text(&ranges),
             self.table_name(table),
+            if looked.is_empty() { "" } else { "; " },
         );
         Stop { code: StopCode::OutcomeUnknown, what }
     }

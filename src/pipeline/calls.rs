@@ -24,7 +24,7 @@ const KAFKA_PAUSE: Duration = Duration::from_millis(500);
 const UNKNOWN_MEANS_IT: u32 = 3;
 
 impl Pipeline {
-    fn call(&mut self, task: impl Future<Output = Option<Event>> + Send + 'static) {
+    pub(super) fn call(&mut self, task: impl Future<Output = Option<Event>> + Send + 'static) {
         self.calls.spawn(task);
     }
 
@@ -229,7 +229,7 @@ async fn write_dead_letters(letters: &Arc<DeadLetters>, dead: &[DeadLetter], tro
     }
 }
 
-async fn pause(class: Class, tries: u32) {
+pub(super) async fn pause(class: Class, tries: u32) {
     if tries > 0
         && let Some(wait) = retry::delay(class, tries, retry::jitter())
     {
@@ -237,7 +237,7 @@ async fn pause(class: Class, tries: u32) {
     }
 }
 
-fn name(txn: Txn) -> TxnName {
+pub(super) fn name(txn: Txn) -> TxnName {
     TxnName { table: txn.table, label: txn.label, id: txn.id }
 }
 

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use super::assemble::Allowance;
 use super::identity::Identity;
 use super::report::Reporter;
-use super::{Pipeline, ROLLED_BACK_WITHIN, lookout};
+use super::{Pipeline, ROLLED_BACK_WITHIN, evidence, lookout};
 use crate::batch::{Limits, Progress, policy};
 use crate::cli::Exit;
 use crate::commit::{Protocol, Settings, StartWish, Stop, StopCode, Tag};
@@ -152,6 +152,7 @@ fn build(
         columns: pipeline.routes.iter().map(|route| route.columns.iter().map(|c| c.name.clone()).collect()).collect(),
         load_headers: pipeline.routes.iter().map(|route| route.load_headers.clone()).collect(),
         loader: loader.clone(),
+        origins: evidence::origins(pipeline, config),
         dead_letters: dead_letters.map(Arc::new),
         fence: 0,
         delayed: None,
