@@ -29,7 +29,8 @@ async fn offsets_by_time_count_aborted_records_and_markers() {
     member.gaps = true;
     member.owns(1).await;
     let control = member.source.control.clone();
-    let at = async |seconds: i64| control.resolve(Start::Timestamp(T + seconds * 1000), vec![0]).await.expect("found")[&0];
+    let at =
+        async |seconds: i64| control.resolve(Start::Timestamp(T + seconds * 1000), vec![0]).await.expect("found")[&0];
     assert_eq!((at(-1).await, at(1).await), (0, 1));
     assert_eq!(at(2).await, 2, "a marker, whose time is the broker's own");
     assert_eq!(at(1_000_000_000).await, 8, "nothing so late: the end");

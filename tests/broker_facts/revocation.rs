@@ -56,7 +56,11 @@ impl Scene {
     }
 
     /// The first gives way; the second finds `expected` and can go on, the first can't any more.
-    async fn hand_over(mut self, mut second: Member, expected: &BTreeMap<Partition, (Offset, &str)>) -> (Member, Member) {
+    async fn hand_over(
+        mut self,
+        mut second: Member,
+        expected: &BTreeMap<Partition, (Offset, &str)>,
+    ) -> (Member, Member) {
         let revoked = self.first.revoked().await;
         assert!(!revoked.partitions.is_empty());
         drop(revoked.release);
