@@ -20,7 +20,7 @@ const LONG_SESSION: &[(&str, &str)] = &[("session.timeout.ms", "45000")];
 const SOON: Duration = Duration::from_secs(5);
 
 /// Fails on anything that would have ended or changed the membership.
-async fn nothing_but_an_outage(member: &mut Member, name: &str) {
+fn nothing_but_an_outage(member: &mut Member, name: &str) {
     while let Ok(event) = member.source.events.try_recv() {
         match event {
             SourceEvent::Away { .. } | SourceEvent::Back => {}
@@ -64,13 +64,13 @@ async fn a_killed_coordinator_keeps_what_was_recorded() {
     let (back, _all) = futures_util::join!(starting, advancing);
     assert!(back.elapsed() < SOON, "{:?} after the broker was back", back.elapsed());
     for (name, member) in &mut lasting {
-        nothing_but_an_outage(member, name).await;
+        nothing_but_an_outage(member, name);
     }
     short.owns(1).await;
     assert_eq!(short.stored(0).await, stored(5, "intent"), "to be settled");
     assert_eq!(short.record(&[(0, 6)], "next").await.answer, RecordAnswer::Stored);
     is_in_doubt(&in_time(unanswered).await);
-    nothing_but_an_outage(&mut asking, "asking").await;
+    nothing_but_an_outage(&mut asking, "asking");
 }
 
 /// A coordinator that has just started refuses for a while, and librdkafka gives up after two more copies.
@@ -113,7 +113,7 @@ async fn a_coordinator_that_moves_takes_the_intent_along() {
         let read = Raw::stranger(&brokers.addresses, &place.topic, &place.group);
         assert_eq!((read.stored(0), read.stored(1)), (stored(3, "intent"), stored(4, "intent")), "{name}");
         advance(member, name).await;
-        nothing_but_an_outage(member, name).await;
+        nothing_but_an_outage(member, name);
     }
 }
 
