@@ -140,6 +140,25 @@ async fn what_the_engine_remembers_is_not_a_persons_to_decide() {
     world.run_and_judge().await;
 }
 
+/// It held the intent, prepared and about to be committed, while a person decided.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_that_sleeps_through_a_resolution_does_nothing_with_what_it_remembers() {
+    let Some(mut world) = World::start("sleeps", EngineKind::StarRocks, "").await else { return };
+    world.produce(30);
+    let mut loader = world.interrupt(Commits::Lost).await;
+    loader.signal("-STOP");
+    world.sandbox.clear_faults();
+    world.offsets("resolve", &["--aborted", "--yes"]).says(
+        0,
+        &["waiting up to", "aborting what is still prepared", "aborted, as the engine says", "stored and read back"],
+    );
+    assert_eq!(world.snapshot()["intents"], json!([]));
+    loader.signal("-CONT");
+    until("it has read the records again", || loader.log().contains("\"message\":\"committed\"").then_some(())).await;
+    assert_eq!(loader.end().await, 0, "{}", loader.log());
+    world.run_and_judge().await;
+}
+
 /// The mapping was changed while a batch was open: its rest is never loaded by another mapping, the whole of it may be.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_batch_that_is_visible_nowhere_is_given_up_to_another_mapping() {

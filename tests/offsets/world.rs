@@ -269,9 +269,14 @@ impl Loader {
 
     /// SIGTERM; gives the exit code.
     pub(crate) async fn end(&mut self) -> i32 {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().expect("kill").success());
+        self.signal("-TERM");
         self.ends().await
+    }
+
+    /// Sends a signal, as `kill` names it.
+    pub(crate) fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args([name, &pid]).status().expect("kill").success());
     }
 
     /// Waits until it ends by itself; gives the exit code.
