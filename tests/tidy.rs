@@ -18,6 +18,7 @@ const PURE: &[(&str, &[&str])] = &[
     ("commit/src/", RIM),
     ("src/decode/", RIM),
     ("src/batch/", RIM),
+    ("src/offsets/decide.rs", RIM),
     ("src/load/engine.rs", RIM),
     ("src/load/starrocks.rs", RIM),
     ("src/load/doris.rs", RIM),

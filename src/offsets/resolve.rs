@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::Names;
 use super::decide::{Decided, Objection, Selection, decide, nothing_against};
-use super::engine::{self, LoadKey};
+use super::engine::{self, LoadKey, States};
 use super::member::{self, Sole};
-use super::{Names, engine::States};
 use crate::commit::metadata::METADATA_MAX_TOTAL;
 use crate::commit::resolve::{OpenIntent, Said, open_intents};
 use crate::config;
