@@ -90,8 +90,11 @@ pub(super) fn findings(need: &Need, facts: &EngineFacts) -> Vec<Finding> {
 fn hazards(need: &Need, facts: &EngineFacts, version: Option<Version>) -> Vec<Finding> {
     let said = match &facts.version {
         Err(why) => {
-            let what = format!("the engine's version could not be asked ({why}); known faults of it are not noticed");
-            return vec![Finding::note("engine-version", what, "see the versions to avoid in docs/operating.md")];
+            let what = format!(
+                "the engine's version could not be asked ({why}): known faults of it, lost positions and traces of forgotten loads are not noticed"
+            );
+            let remedy = "let the user ask in SQL over the frontend's HTTP port (StarRocks 3.2 and later)";
+            return vec![Finding::note("engine-version", what, remedy)];
         }
         Ok(said) => said,
     };
