@@ -62,6 +62,7 @@ struct Run<'a> {
     broker: Option<Broker>,
     group: Group,
     producer: Option<Producer>,
+    acknowledged: u64,
 }
 
 impl<'a> Run<'a> {
@@ -96,7 +97,7 @@ impl<'a> Run<'a> {
         let producer = Producer::start(brokers, &topic, PARTITIONS, arguments.records, per_second);
         let broker = arguments.kafka.clone().map(|name| Broker::new(arguments.root.join("scripts/kafka"), name));
         let (producer, began) = (Some(producer), Instant::now());
-        Ok(Self { arguments, seed, began, topic, rng, fleet, engine, broker, group, producer })
+        Ok(Self { arguments, seed, began, topic, rng, fleet, engine, broker, group, producer, acknowledged: 0 })
     }
 
     /// Until members have been killed and stopped often enough, and everywhere.
@@ -157,7 +158,7 @@ impl<'a> Run<'a> {
     /// The rest of the records, all of them loaded; then everybody drains.
     fn finish(&mut self) -> Result<(), Failure> {
         if let Some(producer) = self.producer.take() {
-            producer.finish();
+            self.acknowledged = producer.finish();
         }
         self.wait("the members reach the end of the topic", |run| run.group.is_at_the_end())?;
         self.fleet.rest();
@@ -189,6 +190,7 @@ impl<'a> Run<'a> {
             engine: self.arguments.engine.name(),
             partitions: PARTITIONS,
             tables: TABLES.len(),
+            acknowledged: self.acknowledged,
             records: truth.committed.len() as u64,
             aborted_records: truth.aborted.len() as u64,
             verdict,
