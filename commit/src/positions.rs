@@ -8,7 +8,7 @@ use super::protocol::{Protocol, Standing, StartWish};
 use crate::domain::{Offset, Partition, Range, Ranges, Stored};
 
 /// A read of positions under way.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct ReadInFlight {
     ticket: Ticket,
     /// Assignment of each partition asked for: an answer for an earlier assignment proves nothing.
@@ -18,7 +18,7 @@ pub(super) struct ReadInFlight {
 }
 
 /// A resolution of starts under way.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct ResolveInFlight {
     ticket: Ticket,
     /// Assignment of each partition asked for.

@@ -1,0 +1,458 @@
+//! What an action does.
+
+use std::collections::BTreeMap;
+
+use loadlock_commit::domain::{Nonce, PositionToStore, RecordAnswer};
+use loadlock_commit::metadata::OriginStart;
+use loadlock_commit::{Event, Tag, Ticket};
+
+use crate::engine::{name, name_of};
+use crate::fault::Fault;
+use crate::group::Request;
+use crate::member::{End, Hands, Member, Task};
+use crate::mutant::Mutant;
+use crate::outside::{Broken, Late, Outside};
+use crate::part::Part;
+use crate::state::{Action, State, Way, unclear};
+use crate::world::{World, id_of, named, number_of};
+use crate::consumer::Recording;
+use std::collections::BTreeSet;
+use loadlock_commit::domain::Partition;
+
+/// A state that is being changed.
+struct Change<'w> {
+    world: &'w World,
+    mutant: Option<Mutant>,
+    state: State,
+}
+
+/// The state after an action.
+pub(crate) fn next(state: &State, action: &Action, world: &World, mutant: Option<Mutant>) -> State {
+    let mut change = Change { world, mutant, state: state.clone() };
+    if let Some(fault) = action.fault() {
+        change.state.outside.budget.spend(fault);
+    }
+    change.act(action);
+    change.bury();
+    change.tidy();
+    change.state
+}
+
+impl Change<'_> {
+    /// The nonces that stand anywhere, one bit each. The first one is nobody's.
+    fn nonces(&self) -> u64 {
+        let members = self.state.members.iter().fold(1, |all, member| all | member.nonces());
+        members | self.state.outside.nonces()
+    }
+
+    /// The member, and what it may touch.
+    fn with<R>(&mut self, index: usize, act: impl FnOnce(&mut Member, &mut Hands<'_>) -> R) -> Option<R> {
+        let nonce = u8::try_from(self.nonces().trailing_ones()).unwrap_or(u8::MAX);
+        let State { members, outside } = &mut self.state;
+        let member: &mut Member = members.get_mut(index)?;
+        let outside: &mut Outside = outside;
+        let mut hands = Hands { world: self.world, mutant: self.mutant, outside, nonce };
+        Some(act(member, &mut hands))
+    }
+
+    fn act(&mut self, action: &Action) {
+        match action {
+            Action::Hear(index) => {
+                self.with(*index, |member, hands| {
+                    if let Some(event) = member.consumer.inbox.pop_front() {
+                        member.step(event, hands);
+                    }
+                });
+            }
+            Action::Task(index, number, way) => {
+                self.with(*index, |member, hands| {
+                    if *number < member.tasks.len() {
+                        let task = member.tasks.remove(*number);
+                        member.perform_task(*index, task, *way, hands);
+                    }
+                });
+            }
+            Action::Seal(index, only) => {
+                self.with(*index, |member, hands| member.seal(*only, hands));
+            }
+            Action::Sync(index) => self.sync(*index),
+            Action::Poll(index) => {
+                self.with(*index, |member, _| member.consumer.poll());
+            }
+            Action::ReadBack(index) | Action::Impatient(index) => {
+                self.with(*index, |member, hands| {
+                    let read = member.consumer.read_back(&hands.outside.group.stored);
+                    member.tasks.extend(read.map(Task::Tell));
+                });
+            }
+            Action::Enter(index) => self.enter(*index),
+            Action::LearnLoss(index) => {
+                self.with(*index, Member::lose_membership);
+            }
+            Action::Rebalance { taken, given } => self.rebalance(*taken, given),
+            Action::ExpelDead(seat) => self.state.outside.group.remove(*seat),
+            Action::Arrive(number) => self.arrive(*number),
+            Action::Crash { member, leaves_requests } => self.crash(*member, *leaves_requests),
+            Action::Expel(index) => {
+                let seat = self.state.members.get(*index).and_then(|member| member.consumer.seat);
+                if let Some(seat) = seat {
+                    self.state.outside.group.remove(seat);
+                }
+            }
+            Action::Deadline(index) => {
+                self.with(*index, Member::let_go);
+            }
+            Action::Resend(index) => self.resend(*index),
+            Action::TimeOut(load) => self.state.outside.engine.abort(*load),
+            Action::Forget(load) => {
+                self.state.outside.forgetful = true;
+                if let Some(load) = self.state.outside.engine.loads.get_mut(load) {
+                    load.forgotten = true;
+                }
+            }
+            Action::Drain(index) => {
+                self.with(*index, |member, hands| member.step(Event::Drain(None), hands));
+            }
+        }
+    }
+
+    // ---- the group -------------------------------------------------------------------------------------------------
+
+    fn sync(&mut self, index: usize) {
+        self.with(index, |member, hands| {
+            let seat = member.consumer.seat.and_then(|seat| hands.outside.group.seats.get_mut(&seat));
+            if let Some(given) = seat.and_then(|seat| seat.given.take()) {
+                member.consumer.sync(&given);
+                if !member.consumer.is_blocked() {
+                    member.consumer.poll();
+                }
+            }
+        });
+    }
+
+    fn enter(&mut self, index: usize) {
+        let taken: Vec<_> = self.state.members.iter().filter_map(|member| member.consumer.seat).collect();
+        let seat = self.state.outside.group.enter(index, |seat| taken.contains(&seat));
+        self.with(index, |member, _| member.consumer.seat = Some(seat));
+    }
+
+    fn rebalance(&mut self, taken: Option<Partition>, given: &BTreeMap<Partition, u8>) {
+        let outside = &mut self.state.outside;
+        if taken.is_some() {
+            outside.group.complete(taken, &BTreeMap::new());
+            outside.group.moving.extend(given);
+        } else {
+            outside.group.complete(None, given);
+        }
+        outside.age();
+        for member in &mut self.state.members {
+            let consumer = &mut member.consumer;
+            consumer.age = (consumer.age + 1).min(crate::group::AGE_MAX);
+            if let Some(recording) = &mut consumer.recording {
+                recording.age = (recording.age + 1).min(crate::group::AGE_MAX);
+            }
+        }
+    }
+
+    // ---- the end of processes --------------------------------------------------------------------------------------
+
+    fn crash(&mut self, index: usize, leaves_requests: bool) {
+        self.with(index, |member, hands| {
+            if leaves_requests {
+                member.leave_requests(hands);
+            }
+            if let Some(seat) = member.consumer.seat.and_then(|seat| hands.outside.group.seats.get_mut(&seat)) {
+                seat.process = None;
+            }
+        });
+        self.replace(index);
+    }
+
+    /// A new process at this place; nobody waits for what the old one had sent.
+    fn replace(&mut self, index: usize) {
+        for late in &mut self.state.outside.late {
+            if let Late::Store(_, waits) = late
+                && *waits == Some(index)
+            {
+                *waits = None;
+            }
+        }
+        let fresh = Member::new(self.world);
+        if let Some(member) = self.state.members.get_mut(index) {
+            *member = Part::new(fresh);
+        }
+    }
+
+    /// A process that has ended leaves the group. One that was only asked to finish starts again.
+    fn bury(&mut self) {
+        for index in 0..self.state.members.len() {
+            let Some(end) = self.state.members.get(index).and_then(|member| member.end) else { continue };
+            let seat = self.state.members.get(index).and_then(|member| member.consumer.seat);
+            if let Some(seat) = seat {
+                self.state.outside.group.remove(seat);
+            }
+            match end {
+                End::Drained => self.replace(index),
+                End::Stopped if seat.is_some() => {
+                    self.replace(index);
+                    if let Some(member) = self.state.members.get_mut(index) {
+                        member.end = Some(End::Stopped);
+                    }
+                }
+                End::Stopped => {}
+            }
+        }
+    }
+
+    // ---- what is late ----------------------------------------------------------------------------------------------
+
+    fn arrive(&mut self, number: usize) {
+        if number >= self.state.outside.late.len() {
+            return;
+        }
+        let world = self.world;
+        let outside = &mut self.state.outside;
+        match outside.late.remove(number) {
+            Late::Store(request, waits) => {
+                let answer = outside.store(&request, None, world);
+                if let Some(index) = waits {
+                    self.with(index, |member, _| member.answered(answer));
+                }
+            }
+            Late::Commit(nonce, table) => outside.commit(name(nonce, table), world),
+            Late::Abort(nonce, table) => outside.engine.abort(name(nonce, table)),
+        }
+    }
+
+    /// Nobody waits for the first copy any more; the second has the stamp of now.
+    fn resend(&mut self, index: usize) {
+        self.with(index, |member, hands| {
+            for late in &mut hands.outside.late {
+                if let Late::Store(_, waits) = late
+                    && *waits == Some(index)
+                {
+                    *waits = None;
+                }
+            }
+            let Some(seat) = member.consumer.seat else { return };
+            let age = member.consumer.age;
+            let Some(recording) = &mut member.consumer.recording else { return };
+            recording.doubtful = true;
+            let request = Request { seat, age, positions: recording.positions.clone() };
+            hands.outside.late.push(Late::Store(request, Some(index)));
+        });
+    }
+
+    fn tidy(&mut self) {
+        self.state.outside.tidy();
+        for member in &mut self.state.members {
+            member.refresh();
+        }
+        self.state.outside.refresh();
+        let nonces = self.nonces();
+        self.state.outside.forget_loads(nonces);
+        self.state.outside.refresh();
+    }
+}
+
+impl Member {
+    fn lose_membership(&mut self, hands: &mut Hands<'_>) {
+        self.consumer.lose_all(hands.mutant);
+        self.forget_disowned();
+    }
+
+    fn answered(&mut self, answer: RecordAnswer) {
+        if let Some(recording) = &mut self.consumer.recording {
+            recording.answer = Some(answer);
+        }
+    }
+
+    /// The guard of rule 2.
+    pub(crate) fn passes(&self, positions: &[PositionToStore], holds: &BTreeSet<Partition>) -> bool {
+        self.consumer.seat.is_some()
+            && positions.iter().all(|PositionToStore { partition, .. }| {
+                holds.contains(partition) && self.consumer.owned.contains(partition)
+            })
+    }
+
+    fn perform_task(&mut self, index: usize, task: Task, way: Way, hands: &mut Hands<'_>) {
+        match task {
+            Task::Tell(event) => self.step(event, hands),
+            Task::Record { ticket, positions, holds } => self.record(index, ticket, positions, holds, way, hands),
+            Task::Read { ticket } => {
+                let stored = hands.outside.group.stored.clone();
+                let log = hands.world.logs();
+                let topic_id = Some("T".to_owned());
+                self.tasks.push(Task::Tell(Event::Positions { ticket, stored, log, topic_id, now_ms: 0 }));
+            }
+            Task::Resolve { ticket, start, fresh, partitions } => self.resolve(ticket, start, fresh, &partitions, hands),
+            Task::Rejoin => {
+                if let Some(seat) = self.consumer.seat {
+                    hands.outside.group.remove(seat);
+                }
+                self.lose_membership(hands);
+            }
+            Task::Prepare { ticket } => self.prepare(ticket, way, hands),
+            Task::Commit { ticket, table, txn } => {
+                let load = name_of(&txn, hands.world);
+                let (nonce, number) = named(&txn, hands.world);
+                match way {
+                    Way::Badly(Fault::EngineLost) => {}
+                    Way::Badly(Fault::EngineLate) => hands.outside.late.push(Late::Commit(nonce, number)),
+                    Way::Badly(_) => {
+                        if let Some(load) = hands.outside.engine.loads.get_mut(&load) {
+                            load.stuck = true;
+                        }
+                    }
+                    Way::Well | Way::Half(_) | Way::Unclear { .. } => hands.outside.commit(load, hands.world),
+                }
+                let stuck = hands.outside.engine.loads.get(&load).is_some_and(|load| load.stuck);
+                self.step(Event::CommitAnswered { ticket, table, not_committable: stuck }, hands);
+            }
+            Task::Abort { ticket, table, txn } => {
+                let (nonce, number) = named(&txn, hands.world);
+                match way {
+                    Way::Badly(Fault::EngineLate) => hands.outside.late.push(Late::Abort(nonce, number)),
+                    Way::Badly(_) => {}
+                    Way::Well | Way::Half(_) | Way::Unclear { .. } => hands.outside.engine.abort(name(nonce, number)),
+                }
+                self.step(Event::AbortAnswered { ticket, table }, hands);
+            }
+            Task::Ask { ticket, table, txn } => {
+                let lapse = way == Way::Badly(Fault::Lapse);
+                hands.outside.forgetful |= lapse;
+                let known = hands.outside.engine.state(name_of(&txn, hands.world));
+                let state = if lapse { loadlock_commit::domain::TxnState::Unknown } else { known };
+                self.tasks.push(Task::Tell(Event::State { ticket, table, state }));
+            }
+        }
+        self.tasks.sort_by_key(Task::key);
+    }
+
+    fn resolve(
+        &mut self,
+        ticket: Ticket,
+        _start: OriginStart,
+        _fresh: bool,
+        partitions: &BTreeSet<Partition>,
+        hands: &Hands<'_>,
+    ) {
+        let starts = partitions.iter().map(|partition| (*partition, hands.world.log().start)).collect();
+        self.tasks.push(Task::Tell(Event::Resolved { ticket, starts }));
+    }
+
+    fn prepare(&mut self, ticket: Ticket, way: Way, hands: &mut Hands<'_>) {
+        let Some(batch) = self.sealed.get(&ticket).cloned() else { return };
+        let mut ids: BTreeMap<Tag, _> = BTreeMap::new();
+        for tag in &batch.tables {
+            let number = number_of(*tag);
+            if !hands.outside.engine.prepare(name(batch.nonce, number), batch.ranges.clone()) {
+                hands.outside.break_rule(Broken::Eo4);
+            }
+            if hands.world.ids {
+                ids.insert(*tag, id_of(batch.nonce, number));
+            }
+        }
+        let event = match way {
+            Way::Badly(_) => Event::LoadFailed { ticket, stop: None },
+            Way::Well | Way::Half(_) | Way::Unclear { .. } => Event::Prepared { ticket, ids, now_ms: 0 },
+        };
+        self.step(event, hands);
+    }
+
+    /// An OffsetCommit: the guard, the stamp, and its way.
+    fn record(
+        &mut self,
+        index: usize,
+        ticket: Ticket,
+        positions: Vec<PositionToStore>,
+        holds: BTreeSet<Partition>,
+        way: Way,
+        hands: &mut Hands<'_>,
+    ) {
+        let Some(seat) = self.consumer.seat.filter(|_| self.passes(&positions, &holds)) else {
+            let answer = if self.consumer.seat.is_some() {
+                RecordAnswer::NotOwned
+            } else {
+                RecordAnswer::Gone("no membership".to_owned())
+            };
+            let event = Event::Recorded { ticket, answer, read: BTreeMap::new(), doubtful: false };
+            return self.tasks.push(Task::Tell(event));
+        };
+        let age = self.consumer.age;
+        let request = Request { seat, age, positions: positions.clone() };
+        let (outside, world) = (&mut *hands.outside, hands.world);
+        let mut doubtful = false;
+        let answer = match way {
+            Way::Well => Some(outside.store(&request, None, world)),
+            Way::Half(only) => {
+                let answer = outside.store(&request, Some(only), world);
+                Some(if answer == RecordAnswer::Stored { RecordAnswer::Refused("too large".to_owned()) } else { answer })
+            }
+            Way::Unclear { stored } => {
+                if stored {
+                    outside.store(&request, None, world);
+                }
+                Some(unclear())
+            }
+            Way::Badly(Fault::Resend) => {
+                doubtful = true;
+                let answer = outside.store(&request, None, world);
+                outside.late.push(Late::Store(request, None));
+                Some(answer)
+            }
+            Way::Badly(_) => {
+                outside.late.push(Late::Store(request, Some(index)));
+                None
+            }
+        };
+        let holds = positions.iter().map(|position| position.partition).collect();
+        self.consumer.recording = Some(Recording { ticket, positions, holds, age, answer, doubtful });
+    }
+
+    /// True if something that it has sent can still arrive.
+    pub(crate) fn has_requests(&self) -> bool {
+        self.tasks.iter().any(|task| match task {
+            Task::Record { positions, holds, .. } => {
+                self.consumer.recording.is_none() && self.passes(positions, holds)
+            }
+            Task::Commit { .. } | Task::Abort { .. } => true,
+            Task::Read { .. }
+            | Task::Resolve { .. }
+            | Task::Rejoin
+            | Task::Prepare { .. }
+            | Task::Ask { .. }
+            | Task::Tell(_) => false,
+        })
+    }
+
+    fn leave_requests(&mut self, hands: &mut Hands<'_>) {
+        for task in &self.tasks {
+            let late = match task {
+                Task::Record { positions, .. } if self.consumer.recording.is_none() => self.consumer.seat.map(|seat| {
+                    Late::Store(Request { seat, age: self.consumer.age, positions: positions.clone() }, None)
+                }),
+                Task::Commit { txn, .. } => {
+                    let (nonce, table) = named(txn, hands.world);
+                    Some(Late::Commit(nonce, table))
+                }
+                Task::Abort { txn, .. } => {
+                    let (nonce, table) = named(txn, hands.world);
+                    Some(Late::Abort(nonce, table))
+                }
+                Task::Record { .. }
+                | Task::Read { .. }
+                | Task::Resolve { .. }
+                | Task::Rejoin
+                | Task::Prepare { .. }
+                | Task::Ask { .. }
+                | Task::Tell(_) => None,
+            };
+            hands.outside.late.extend(late);
+        }
+    }
+
+    pub(crate) fn _nonce(&self) -> Nonce {
+        Nonce(0)
+    }
+}
