@@ -45,7 +45,7 @@ impl Model for Explored {
 pub(crate) fn explore(world: &World, mutant: Option<Mutant>, soak: bool) -> String {
     let began = Instant::now();
     let model = Explored { world: *world, mutant, soak };
-    let checker = model.checker().threads(2).finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
+    let checker = model.checker().threads(2).target_state_count(1_500_000).finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
     let mut text = format!(
         "{}: {} states, {} unique, depth {}, {:.1} s",
         world.name,

@@ -1,5 +1,6 @@
 //! Small worlds, explored to the end: no order of events and faults breaks a rule.
 
+mod canon;
 mod consumer;
 mod engine;
 mod explore;
@@ -8,7 +9,6 @@ mod group;
 mod member;
 mod mutant;
 mod outside;
-mod part;
 mod state;
 mod step;
 mod world;

@@ -8,7 +8,7 @@ use loadlock_commit::{StopCode, invariants};
 
 use crate::engine::{Engine, Name, name};
 use crate::fault::Budget;
-use crate::group::{Group, Request};
+use crate::group::{Group, Request, SeatId};
 use crate::world::{TableNumber, World};
 
 /// A request that may still arrive.
@@ -140,7 +140,7 @@ impl Outside {
 
     // ---- what nobody refers to any more ----------------------------------------------------------------------------
 
-    /// Forgets requests that can change nothing and loads that nobody can name. `nonces`: those that stand in processes.
+    /// Forgets requests that can change nothing any more.
     pub(crate) fn tidy(&mut self) {
         let Self { late, engine, group, .. } = self;
         late.retain(|late| match late {
@@ -152,8 +152,18 @@ impl Outside {
         late.dedup();
     }
 
+    /// Keeps the loads of these nonces: nobody can name another.
     pub(crate) fn forget_loads(&mut self, nonces: u64) {
-        self.engine.loads.retain(|(nonce, _), _| nonces & (1 << nonce) != 0);
+        let Self { late, engine, .. } = self;
+        engine.loads.retain(|(nonce, _), _| nonces & (1 << nonce) != 0);
+        late.retain(|late| !matches!(late, Late::Abort(nonce, table) if !engine.is_open(name(*nonce, *table))));
+    }
+
+    /// Seats of dead members of which nothing can arrive any more: nobody can tell when their sessions run out.
+    pub(crate) fn dead(&self) -> impl Iterator<Item = SeatId> {
+        let sends = |seat| self.late.iter().any(|late| matches!(late, Late::Store(request, _) if request.seat == seat));
+        let seats = self.group.seats.iter().filter(move |(id, seat)| seat.process.is_none() && !sends(**id));
+        seats.map(|(id, _)| *id)
     }
 
     pub(crate) fn age(&mut self) {

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use loadlock_commit::Event;
 use loadlock_commit::domain::{Partition, RecordAnswer, Stored};
 use loadlock_commit::metadata::Metadata;
 
@@ -11,13 +10,33 @@ use crate::fault::Fault;
 use crate::group::{Group, Seat, SeatId};
 use crate::member::{End, Member, Task};
 use crate::outside::Outside;
-use crate::part::Part;
+use crate::canon::Canon;
+use crate::outside::Late;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 use crate::world::World;
 
-#[derive(Clone, Debug, PartialEq, Hash)]
+/// Parts are shared between states until they change.
+#[derive(Clone, Debug)]
 pub(crate) struct State {
-    pub(crate) members: Vec<Part<Member>>,
-    pub(crate) outside: Part<Outside>,
+    pub(crate) members: Vec<Arc<Member>>,
+    pub(crate) outside: Arc<Outside>,
+    /// What makes it this state; see [`State::seal`].
+    digest: u64,
+    /// Nonces that stand anywhere, one bit each.
+    nonces: u64,
+}
+
+impl PartialEq for State {
+    fn eq(&self, other: &Self) -> bool {
+        self.digest == other.digest
+    }
+}
+
+impl Hash for State {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.digest.hash(state);
+    }
 }
 
 /// How a task goes.
@@ -45,8 +64,6 @@ pub(crate) enum Action {
     /// The consumer thread gets its callback.
     Poll(usize),
     ReadBack(usize),
-    /// A process joins the group.
-    Enter(usize),
     /// A process notices that it is no member any more.
     LearnLoss(usize),
     /// A rebalance ends.
@@ -90,7 +107,6 @@ impl Action {
             | Self::Sync(_)
             | Self::Poll(_)
             | Self::ReadBack(_)
-            | Self::Enter(_)
             | Self::LearnLoss(_)
             | Self::ExpelDead(_)
             | Self::Arrive(_) => None,
@@ -121,7 +137,7 @@ impl State {
             member.consumer.seat = Some(seat);
             member.consumer.sync(&owned);
             member.consumer.poll();
-            members.push(Part::new(member));
+            members.push(Arc::new(member));
         }
         let outside = Outside {
             group,
@@ -133,7 +149,28 @@ impl State {
             stopped: None,
             forgetful: false,
         };
-        Self { members, outside: Part::new(outside) }
+        let mut state = Self { members, outside: Arc::new(outside), digest: 0, nonces: 0 };
+        state.seal();
+        state
+    }
+
+    /// Forgets the loads that nobody can name any more, and digests what is left.
+    pub(crate) fn seal(&mut self) {
+        let mut canon = Canon::default();
+        let Outside { group, late, budget, visible, broken, stopped, forgetful, .. } = &*self.outside;
+        canon.part(&(group, budget, visible, broken, stopped, forgetful));
+        self.members.iter().for_each(|member| canon.part(&**member));
+        canon.heap(late.iter().filter(|late| !matches!(late, Late::Abort(..))));
+        self.nonces = canon.nonces() | 1;
+        Arc::make_mut(&mut self.outside).forget_loads(self.nonces);
+        canon.heap(self.outside.late.iter());
+        canon.heap(self.outside.engine.loads.iter().map(|((nonce, table), load)| (u128::from(*nonce), table, load)));
+        self.digest = canon.finish();
+    }
+
+    /// A nonce that stands nowhere.
+    pub(crate) fn fresh_nonce(&self) -> u8 {
+        u8::try_from(self.nonces.trailing_ones()).unwrap_or(u8::MAX)
     }
 
     /// What may happen next. Nothing, once a rule is broken.
@@ -204,15 +241,13 @@ impl State {
 
     fn of_consumer(&self, index: usize, member: &Member, actions: &mut Vec<Action>) {
         let consumer = &member.consumer;
-        match consumer.seat {
-            None if consumer.recording.is_none() => actions.push(Action::Enter(index)),
-            None => {}
-            Some(seat) => match self.outside.group.seats.get(&seat) {
+        if let Some(seat) = consumer.seat {
+            match self.outside.group.seats.get(&seat) {
                 None if !consumer.is_blocked() => actions.push(Action::LearnLoss(index)),
                 None => {}
                 Some(place) if place.given.is_some() && consumer.is_calm() => actions.push(Action::Sync(index)),
                 Some(_) => {}
-            },
+            }
         }
         let calls = !consumer.to_revoke.is_empty() || !consumer.to_add.is_empty();
         if calls && consumer.leaving.is_none() && !consumer.is_blocked() {
@@ -315,7 +350,7 @@ impl State {
 
     /// Every record has arrived once, or everybody has stopped for a person.
     pub(crate) fn is_settled(&self, world: &World) -> bool {
-        let stopped = |member: &Part<Member>| member.end == Some(End::Stopped);
+        let stopped = |member: &Arc<Member>| member.end == Some(End::Stopped);
         self.outside.is_complete(world) || self.members.iter().all(stopped)
     }
 }
@@ -325,7 +360,3 @@ pub(crate) fn unclear() -> RecordAnswer {
     RecordAnswer::Unclear("request timed out".to_owned())
 }
 
-/// True for what a process asks of itself.
-pub(crate) fn _is_told(event: &Event) -> bool {
-    matches!(event, Event::Assigned(_))
-}

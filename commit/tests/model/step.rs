@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use loadlock_commit::domain::{Nonce, PositionToStore, RecordAnswer};
+use loadlock_commit::domain::{PositionToStore, RecordAnswer, TxnState};
 use loadlock_commit::metadata::OriginStart;
 use loadlock_commit::{Event, Tag, Ticket};
 
@@ -12,15 +12,16 @@ use crate::group::Request;
 use crate::member::{End, Hands, Member, Task};
 use crate::mutant::Mutant;
 use crate::outside::{Broken, Late, Outside};
-use crate::part::Part;
 use crate::state::{Action, State, Way, unclear};
 use crate::world::{World, id_of, named, number_of};
 use crate::consumer::Recording;
+use std::sync::Arc;
 use std::collections::BTreeSet;
 use loadlock_commit::domain::Partition;
 
 /// A state that is being changed.
 struct Change<'w> {
+    before: &'w State,
     world: &'w World,
     mutant: Option<Mutant>,
     state: State,
@@ -28,31 +29,30 @@ struct Change<'w> {
 
 /// The state after an action.
 pub(crate) fn next(state: &State, action: &Action, world: &World, mutant: Option<Mutant>) -> State {
-    let mut change = Change { world, mutant, state: state.clone() };
+    let mut change = Change { before: state, world, mutant, state: state.clone() };
     if let Some(fault) = action.fault() {
-        change.state.outside.budget.spend(fault);
+        change.outside().budget.spend(fault);
     }
     change.act(action);
     change.bury();
     change.tidy();
+    change.state.seal();
     change.state
 }
 
 impl Change<'_> {
-    /// The nonces that stand anywhere, one bit each. The first one is nobody's.
-    fn nonces(&self) -> u64 {
-        let members = self.state.members.iter().fold(1, |all, member| all | member.nonces());
-        members | self.state.outside.nonces()
-    }
-
     /// The member, and what it may touch.
     fn with<R>(&mut self, index: usize, act: impl FnOnce(&mut Member, &mut Hands<'_>) -> R) -> Option<R> {
-        let nonce = u8::try_from(self.nonces().trailing_ones()).unwrap_or(u8::MAX);
-        let State { members, outside } = &mut self.state;
-        let member: &mut Member = members.get_mut(index)?;
-        let outside: &mut Outside = outside;
+        let nonce = self.state.fresh_nonce();
+        let State { members, outside, .. } = &mut self.state;
+        let member = Arc::make_mut(members.get_mut(index)?);
+        let outside = Arc::make_mut(outside);
         let mut hands = Hands { world: self.world, mutant: self.mutant, outside, nonce };
         Some(act(member, &mut hands))
+    }
+
+    fn outside(&mut self) -> &mut Outside {
+        Arc::make_mut(&mut self.state.outside)
     }
 
     fn act(&mut self, action: &Action) {
@@ -85,28 +85,27 @@ impl Change<'_> {
                     member.tasks.extend(read.map(Task::Tell));
                 });
             }
-            Action::Enter(index) => self.enter(*index),
             Action::LearnLoss(index) => {
                 self.with(*index, Member::lose_membership);
             }
             Action::Rebalance { taken, given } => self.rebalance(*taken, given),
-            Action::ExpelDead(seat) => self.state.outside.group.remove(*seat),
+            Action::ExpelDead(seat) => self.outside().group.remove(*seat),
             Action::Arrive(number) => self.arrive(*number),
             Action::Crash { member, leaves_requests } => self.crash(*member, *leaves_requests),
             Action::Expel(index) => {
                 let seat = self.state.members.get(*index).and_then(|member| member.consumer.seat);
                 if let Some(seat) = seat {
-                    self.state.outside.group.remove(seat);
+                    self.outside().group.remove(seat);
                 }
             }
             Action::Deadline(index) => {
                 self.with(*index, Member::let_go);
             }
             Action::Resend(index) => self.resend(*index),
-            Action::TimeOut(load) => self.state.outside.engine.abort(*load),
+            Action::TimeOut(load) => self.outside().engine.abort(*load),
             Action::Forget(load) => {
-                self.state.outside.forgetful = true;
-                if let Some(load) = self.state.outside.engine.loads.get_mut(load) {
+                self.outside().forgetful = true;
+                if let Some(load) = self.outside().engine.loads.get_mut(load) {
                     load.forgotten = true;
                 }
             }
@@ -132,12 +131,12 @@ impl Change<'_> {
 
     fn enter(&mut self, index: usize) {
         let taken: Vec<_> = self.state.members.iter().filter_map(|member| member.consumer.seat).collect();
-        let seat = self.state.outside.group.enter(index, |seat| taken.contains(&seat));
+        let seat = self.outside().group.enter(index, |seat| taken.contains(&seat));
         self.with(index, |member, _| member.consumer.seat = Some(seat));
     }
 
     fn rebalance(&mut self, taken: Option<Partition>, given: &BTreeMap<Partition, u8>) {
-        let outside = &mut self.state.outside;
+        let outside = Arc::make_mut(&mut self.state.outside);
         if taken.is_some() {
             outside.group.complete(taken, &BTreeMap::new());
             outside.group.moving.extend(given);
@@ -146,7 +145,7 @@ impl Change<'_> {
         }
         outside.age();
         for member in &mut self.state.members {
-            let consumer = &mut member.consumer;
+            let consumer = &mut Arc::make_mut(member).consumer;
             consumer.age = (consumer.age + 1).min(crate::group::AGE_MAX);
             if let Some(recording) = &mut consumer.recording {
                 recording.age = (recording.age + 1).min(crate::group::AGE_MAX);
@@ -170,7 +169,7 @@ impl Change<'_> {
 
     /// A new process at this place; nobody waits for what the old one had sent.
     fn replace(&mut self, index: usize) {
-        for late in &mut self.state.outside.late {
+        for late in &mut self.outside().late {
             if let Late::Store(_, waits) = late
                 && *waits == Some(index)
             {
@@ -179,7 +178,7 @@ impl Change<'_> {
         }
         let fresh = Member::new(self.world);
         if let Some(member) = self.state.members.get_mut(index) {
-            *member = Part::new(fresh);
+            *member = Arc::new(fresh);
         }
     }
 
@@ -189,14 +188,14 @@ impl Change<'_> {
             let Some(end) = self.state.members.get(index).and_then(|member| member.end) else { continue };
             let seat = self.state.members.get(index).and_then(|member| member.consumer.seat);
             if let Some(seat) = seat {
-                self.state.outside.group.remove(seat);
+                self.outside().group.remove(seat);
             }
             match end {
                 End::Drained => self.replace(index),
                 End::Stopped if seat.is_some() => {
                     self.replace(index);
                     if let Some(member) = self.state.members.get_mut(index) {
-                        member.end = Some(End::Stopped);
+                        Arc::make_mut(member).end = Some(End::Stopped);
                     }
                 }
                 End::Stopped => {}
@@ -211,7 +210,7 @@ impl Change<'_> {
             return;
         }
         let world = self.world;
-        let outside = &mut self.state.outside;
+        let outside = Arc::make_mut(&mut self.state.outside);
         match outside.late.remove(number) {
             Late::Store(request, waits) => {
                 let answer = outside.store(&request, None, world);
@@ -243,15 +242,25 @@ impl Change<'_> {
         });
     }
 
+    /// What can only happen at once, or can't matter any more.
     fn tidy(&mut self) {
-        self.state.outside.tidy();
-        for member in &mut self.state.members {
-            member.refresh();
+        self.outside().tidy();
+        let dead: Vec<_> = self.state.outside.dead().collect();
+        dead.into_iter().for_each(|seat| self.outside().group.remove(seat));
+        for index in 0..self.state.members.len() {
+            let (Some(member), Some(before)) = (self.state.members.get(index), self.before.members.get(index)) else { continue };
+            if Arc::ptr_eq(member, before) {
+                continue;
+            }
+            let Member { consumer, end, .. } = &**member;
+            if consumer.seat.is_none() && consumer.recording.is_none() && end.is_none() {
+                self.enter(index);
+            }
+            self.with(index, |member, hands| {
+                member.forget_moot(hands);
+                member.sync_nothing(hands);
+            });
         }
-        self.state.outside.refresh();
-        let nonces = self.nonces();
-        self.state.outside.forget_loads(nonces);
-        self.state.outside.refresh();
     }
 }
 
@@ -280,10 +289,7 @@ impl Member {
             Task::Tell(event) => self.step(event, hands),
             Task::Record { ticket, positions, holds } => self.record(index, ticket, positions, holds, way, hands),
             Task::Read { ticket } => {
-                let stored = hands.outside.group.stored.clone();
-                let log = hands.world.logs();
-                let topic_id = Some("T".to_owned());
-                self.tasks.push(Task::Tell(Event::Positions { ticket, stored, log, topic_id, now_ms: 0 }));
+                self.tasks.push(Task::Tell(positions_event(ticket, hands)));
             }
             Task::Resolve { ticket, start, fresh, partitions } => self.resolve(ticket, start, fresh, &partitions, hands),
             Task::Rejoin => {
@@ -322,7 +328,7 @@ impl Member {
                 let lapse = way == Way::Badly(Fault::Lapse);
                 hands.outside.forgetful |= lapse;
                 let known = hands.outside.engine.state(name_of(&txn, hands.world));
-                let state = if lapse { loadlock_commit::domain::TxnState::Unknown } else { known };
+                let state = if lapse { TxnState::Unknown } else { known };
                 self.tasks.push(Task::Tell(Event::State { ticket, table, state }));
             }
         }
@@ -452,7 +458,46 @@ impl Member {
         }
     }
 
-    pub(crate) fn _nonce(&self) -> Nonce {
-        Nonce(0)
+    /// Answers that the protocol has no use for. A ticket is never asked for again, so they stay moot.
+    fn forget_moot(&mut self, hands: &Hands<'_>) {
+        let moot = |event: Event| {
+            let mut protocol = self.protocol.clone();
+            protocol.step(event).is_empty() && protocol == self.protocol
+        };
+        let state = |ticket, table, state| Event::State { ticket, table, state };
+        let keep: Vec<_> = self
+            .tasks
+            .iter()
+            .map(|task| match task {
+                Task::Tell(event) => !moot(event.clone()),
+                Task::Ask { ticket, table, .. } => [TxnState::Visible, TxnState::Prepared, TxnState::Aborted { reason: None }]
+                    .into_iter()
+                    .any(|answer| !moot(state(*ticket, *table, answer))),
+                Task::Read { ticket } => !moot(positions_event(*ticket, hands)),
+                Task::Prepare { ticket } => self.sealed.contains_key(ticket),
+                Task::Record { .. }
+                | Task::Resolve { .. }
+                | Task::Rejoin
+                | Task::Commit { .. }
+                | Task::Abort { .. } => true,
+            })
+            .collect();
+        let mut keep = keep.into_iter();
+        self.tasks.retain(|_| keep.next().unwrap_or(true));
     }
+
+    /// An assignment of nothing for a member that has nothing is taken at once: nobody can tell when.
+    fn sync_nothing(&mut self, hands: &mut Hands<'_>) {
+        let Some(seat) = self.consumer.seat.and_then(|seat| hands.outside.group.seats.get_mut(&seat)) else { return };
+        let idle = self.consumer.owned.is_empty() && self.consumer.recording.is_none() && self.consumer.is_calm();
+        if idle && seat.given.as_ref().is_some_and(BTreeSet::is_empty) {
+            seat.given = None;
+            self.consumer.age = 0;
+        }
+    }
+}
+
+fn positions_event(ticket: Ticket, hands: &Hands<'_>) -> Event {
+    let stored = hands.outside.group.stored.clone();
+    Event::Positions { ticket, stored, log: hands.world.logs(), topic_id: Some("T".to_owned()), now_ms: 0 }
 }
