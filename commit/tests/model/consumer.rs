@@ -6,7 +6,7 @@ use loadlock_commit::domain::{Partition, PositionToStore, RecordAnswer, Stored};
 use loadlock_commit::{Event, Ticket};
 
 use crate::group::{AGE_MAX, SeatId};
-use crate::mutant::Mutant;
+use crate::mutant::{Mutant, as_if_refused, as_if_stored};
 
 /// An OffsetCommit between its command and its read-back.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -76,10 +76,12 @@ impl Consumer {
     }
 
     /// The next callback.
-    pub(crate) fn poll(&mut self) {
+    pub(crate) fn poll(&mut self, mutant: Option<Mutant>) {
         if !self.to_revoke.is_empty() {
             let partitions = std::mem::take(&mut self.to_revoke);
-            self.inbox.push_back(Event::Revoking(partitions.clone()));
+            if mutant != Some(Mutant::HidesRevocation) {
+                self.inbox.push_back(Event::Revoking(partitions.clone()));
+            }
             self.leaving = Some(Leaving { partitions, heard: false });
         } else if !self.to_add.is_empty() && self.leaving.is_none() {
             let partitions = std::mem::take(&mut self.to_add);
@@ -128,10 +130,27 @@ impl Consumer {
     }
 
     /// What is read back of a commit, and what the protocol is told.
-    pub(crate) fn read_back(&mut self, stored: &BTreeMap<Partition, Option<Stored>>) -> Option<Event> {
-        let Recording { ticket, positions, holds, answer, doubtful, .. } = self.recording.take()?;
+    pub(crate) fn read_back(
+        &mut self,
+        stored: &BTreeMap<Partition, Option<Stored>>,
+        mutant: Option<Mutant>,
+    ) -> Option<Event> {
+        let Recording { ticket, positions, mut holds, answer, doubtful, .. } = self.recording.take()?;
+        match (mutant, &answer) {
+            (Some(Mutant::BelievesTheBroker), Some(RecordAnswer::Stored)) => {
+                return Some(as_if_stored(ticket, &positions));
+            }
+            (Some(Mutant::BelievesTheBroker), _) => return Some(as_if_refused(ticket, &positions)),
+            (Some(Mutant::TrustsReturned), _) => holds = self.owned.clone(),
+            _ => {}
+        }
         let read = positions.iter().filter(|position| holds.contains(&position.partition));
         let read = read.map(|position| (position.partition, stored.get(&position.partition).cloned().flatten()));
+        if mutant == Some(Mutant::TakesHalfForAll)
+            && read.clone().any(|(_, found)| positions.iter().any(|sent| carries(sent, found.as_ref())))
+        {
+            return Some(as_if_stored(ticket, &positions));
+        }
         Some(Event::Recorded {
             ticket,
             read: read.collect(),
@@ -139,4 +158,8 @@ impl Consumer {
             doubtful,
         })
     }
+}
+
+fn carries(sent: &PositionToStore, found: Option<&Stored>) -> bool {
+    found.is_some_and(|found| found.offset == sent.offset && found.metadata == sent.metadata)
 }

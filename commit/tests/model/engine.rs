@@ -25,6 +25,19 @@ pub(crate) struct Load {
     pub(crate) stuck: bool,
     /// Partitions whose position has carried the intent of this load.
     pub(crate) recorded: BTreeSet<Partition>,
+    /// What its rows were made of.
+    pub(crate) origin: Origin,
+}
+
+/// What rows are made of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Origin {
+    /// How often the topic was created again.
+    pub(crate) topic: u8,
+    /// How often the log was rewritten.
+    pub(crate) epoch: u8,
+    /// Which mapping made the rows.
+    pub(crate) mapping: u8,
 }
 
 impl Load {
@@ -62,9 +75,9 @@ pub(crate) fn name_of(txn: &Txn, world: &World) -> Name {
 
 impl Engine {
     /// False if the label was used before.
-    pub(crate) fn prepare(&mut self, name: Name, rows: BTreeMap<Partition, Range>) -> bool {
-        let load =
-            Load { stage: Stage::Prepared, rows, forgotten: false, stuck: false, recorded: BTreeSet::new() };
+    pub(crate) fn prepare(&mut self, name: Name, rows: BTreeMap<Partition, Range>, origin: Origin) -> bool {
+        let recorded = BTreeSet::new();
+        let load = Load { stage: Stage::Prepared, rows, forgotten: false, stuck: false, recorded, origin };
         if self.loads.contains_key(&name) {
             return false;
         }
@@ -72,11 +85,11 @@ impl Engine {
         true
     }
 
-    /// The rows that this made visible.
-    pub(crate) fn commit(&mut self, name: Name) -> Option<BTreeMap<Partition, Range>> {
+    /// The load that this made visible.
+    pub(crate) fn commit(&mut self, name: Name) -> Option<&Load> {
         let load = self.loads.get_mut(&name).filter(|load| load.stage == Stage::Prepared && !load.stuck)?;
         load.stage = Stage::Visible;
-        Some(load.rows.clone())
+        Some(load)
     }
 
     pub(crate) fn abort(&mut self, name: Name) {

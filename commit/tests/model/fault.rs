@@ -39,10 +39,16 @@ pub(crate) enum Fault {
     Stuck,
     /// A process is asked to finish and starts anew.
     Drain,
+    /// A process dies, and the next one has another mapping.
+    Remap,
+    /// The topic is deleted and created again; its positions go with it.
+    Recreate,
+    /// The log is truncated and written again.
+    Rewrite,
 }
 
 impl Fault {
-    pub(crate) const ALL: [Self; 18] = [
+    pub(crate) const ALL: [Self; 21] = [
         Self::Crash,
         Self::Expel,
         Self::Move,
@@ -61,6 +67,9 @@ impl Fault {
         Self::Forget,
         Self::Stuck,
         Self::Drain,
+        Self::Remap,
+        Self::Recreate,
+        Self::Rewrite,
     ];
 }
 

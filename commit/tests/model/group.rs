@@ -64,7 +64,10 @@ impl Group {
     /// A seat for a process that comes.
     pub(crate) fn enter(&mut self, process: usize, taken: impl Fn(SeatId) -> bool) -> SeatId {
         let own = SeatId::try_from(process).unwrap_or(SeatId::MAX);
-        let id = std::iter::once(own).chain(0..SeatId::MAX).find(|id| !self.seats.contains_key(id) && !taken(*id)).unwrap_or(SeatId::MAX);
+        let id = std::iter::once(own)
+            .chain(0..SeatId::MAX)
+            .find(|id| !self.seats.contains_key(id) && !taken(*id))
+            .unwrap_or(SeatId::MAX);
         let seat = Seat { process: Some(process), holds: BTreeSet::new(), given: None, joined: false };
         self.seats.insert(id, seat);
         id

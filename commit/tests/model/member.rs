@@ -2,14 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use loadlock_commit::domain::{Nonce, Offset, Partition, PositionToStore, Range};
+use loadlock_commit::domain::{Nonce, Offset, Partition, PositionToStore, Range, Stored};
 use loadlock_commit::metadata::OriginStart;
 use loadlock_commit::{Effect, Event, Fill, Notice, Protocol, Reload, SealedRange, Stop, StopCode, Tag, Ticket, Txn};
 
 use crate::consumer::Consumer;
-use crate::engine::name;
+use crate::engine::{Origin, name, name_of};
+use crate::fault::Fault;
 use crate::group::AGE_MAX;
-use crate::mutant::Mutant;
+use crate::mutant::{Memory, Mutant, as_if_stored, carries_intent, nonce_of};
 use crate::outside::{Broken, Late, Outside};
 use crate::world::{World, named, number_of, tag_of};
 
@@ -66,6 +67,7 @@ pub(crate) struct SealedBatch {
     pub(crate) nonce: Nonce,
     pub(crate) ranges: BTreeMap<Partition, Range>,
     pub(crate) tables: BTreeSet<Tag>,
+    pub(crate) origin: Origin,
 }
 
 /// How a process ended.
@@ -89,6 +91,13 @@ pub(crate) struct Member {
     given: BTreeSet<Partition>,
     frontier: BTreeMap<Partition, Offset>,
     filling: Option<Filling>,
+    /// Its configuration.
+    pub(crate) mapping: u8,
+    /// Where a fill begins that goes back too far, if this process makes that mistake.
+    rewound: BTreeMap<Partition, Offset>,
+    /// Positions of earlier assignments, if this process makes that mistake.
+    pub(crate) carried: BTreeMap<Partition, Option<Stored>>,
+    memory: Memory,
 }
 
 /// What a process may look at and touch while it performs effects.
@@ -100,10 +109,25 @@ pub(crate) struct Hands<'w> {
     pub(crate) nonce: u8,
 }
 
+impl Hands<'_> {
+    /// First record of that time or later.
+    pub(crate) fn first_since(&self, partition: Partition, ms: i64) -> Offset {
+        let times = self.outside.times.iter();
+        let mut later = times.filter(|((of, _), time)| *of == partition && **time >= ms);
+        let end = self.outside.ends.get(&partition).copied().unwrap_or(0);
+        later.next().map_or(end, |((_, offset), _)| *offset)
+    }
+
+    pub(crate) fn is_stuck(&self, txn: &Txn) -> bool {
+        let load = self.outside.engine.loads.get(&name_of(txn, self.world));
+        load.is_some_and(|load| load.stuck && !load.is_final())
+    }
+}
+
 impl Member {
-    pub(crate) fn new(world: &World) -> Self {
+    pub(crate) fn new(world: &World, mapping: u8) -> Self {
         Self {
-            protocol: Protocol::new(world.settings()),
+            protocol: Protocol::new(world.settings(mapping)),
             consumer: Consumer { age: AGE_MAX, ..Consumer::default() },
             tasks: Vec::new(),
             sealed: BTreeMap::new(),
@@ -112,6 +136,10 @@ impl Member {
             given: BTreeSet::new(),
             frontier: BTreeMap::new(),
             filling: None,
+            mapping,
+            rewound: BTreeMap::new(),
+            carried: BTreeMap::new(),
+            memory: Memory::default(),
         }
     }
 
@@ -123,6 +151,18 @@ impl Member {
         let mut events = VecDeque::from([event]);
         while let Some(event) = events.pop_front() {
             self.hear(&event);
+            let event = match hands.mutant {
+                Some(mutant) => {
+                    let sealed = &self.sealed;
+                    self.memory.tamper(
+                        mutant,
+                        event,
+                        |ticket| !sealed.contains_key(&ticket),
+                        Tag(7 + u32::from(self.mapping)),
+                    )
+                }
+                None => event,
+            };
             for effect in self.protocol.step(event) {
                 events.extend(self.perform(effect, hands));
             }
@@ -162,9 +202,13 @@ impl Member {
                 if positions.iter().any(|position| !self.given.contains(&position.partition)) {
                     hands.outside.break_rule(Broken::Eo7);
                 }
-                Task::Record { ticket, positions, holds: self.consumer.known() }
+                return self.record_later(ticket, positions, hands);
             }
-            Effect::Prepare { ticket } => Task::Prepare { ticket },
+            Effect::Prepare { ticket } => {
+                self.tasks.push(Task::Prepare { ticket });
+                let early = hands.mutant == Some(Mutant::IntentBeforePrepare);
+                return early.then(|| Event::Prepared { ticket, ids: BTreeMap::new(), now_ms: 0 });
+            }
             Effect::Commit { ticket, table, txn, .. } => {
                 self.committing(ticket, table, hands);
                 Task::Commit { ticket, table, txn }
@@ -172,11 +216,7 @@ impl Member {
             Effect::Abort { ticket, table, txn } => Task::Abort { ticket, table, txn },
             Effect::Ask { ticket, table, txn, .. } => Task::Ask { ticket, table, txn },
             Effect::Rejoin => Task::Rejoin,
-            Effect::Fill(Fill { ticket, starts, reload, .. }) => {
-                self.frontier = starts;
-                self.filling = Some(Filling { ticket, reload });
-                return None;
-            }
+            Effect::Fill(fill) => return self.begin_fill(fill, hands),
             Effect::NextFill { ticket } => {
                 self.filling = Some(Filling { ticket, reload: None });
                 return None;
@@ -187,7 +227,9 @@ impl Member {
             }
             Effect::Hold => {
                 self.filling = None;
-                self.frontier.clear();
+                if hands.mutant != Some(Mutant::KeepsTheSecond) {
+                    self.frontier.clear();
+                }
                 return None;
             }
             Effect::Seal { ticket } => return self.seal_for_drain(ticket, hands),
@@ -204,6 +246,22 @@ impl Member {
         };
         self.tasks.push(task);
         None
+    }
+
+    fn record_later(
+        &mut self,
+        ticket: Ticket,
+        positions: Vec<PositionToStore>,
+        hands: &mut Hands<'_>,
+    ) -> Option<Event> {
+        let intent = positions.iter().any(|position| carries_intent(&position.metadata));
+        let told = match hands.mutant {
+            Some(Mutant::CommitsBeforeReadBack) if intent => Some(as_if_stored(ticket, &positions)),
+            Some(Mutant::SkipsTheAdvance) if !intent => return Some(as_if_stored(ticket, &positions)),
+            _ => None,
+        };
+        self.tasks.push(Task::Record { ticket, positions, holds: self.consumer.known() });
+        told
     }
 
     /// EO-3: every partition of the batch has carried its intent.
@@ -226,7 +284,11 @@ impl Member {
 
     /// The callback of a revocation ends, and the group hears of it.
     pub(crate) fn let_go(&mut self, hands: &mut Hands<'_>) {
-        let gone = self.consumer.let_go();
+        let gone = if hands.mutant == Some(Mutant::StoresReleased) {
+            self.consumer.leaving.take().map(|leaving| leaving.partitions).unwrap_or_default()
+        } else {
+            self.consumer.let_go()
+        };
         if let Some(seat) = self.consumer.seat {
             hands.outside.group.give_back(seat, &gone);
         }
@@ -247,6 +309,9 @@ impl Member {
         outside.stopped = Some(stop.code);
         match stop.code {
             StopCode::OutcomeUnknown if outside.forgetful => {}
+            StopCode::MappingChanged if hands.world.faults.iter().any(|(fault, _)| *fault == Fault::Remap) => {}
+            StopCode::TopicChanged | StopCode::NoPosition if outside.origin.topic > 0 => {}
+            StopCode::LogRewritten if outside.origin.epoch > 0 => {}
             StopCode::NotCommittable => {}
             StopCode::Invariant => outside.break_rule(Broken::Eo6),
             StopCode::OutcomeUnknown
@@ -277,6 +342,29 @@ impl Member {
 
     // ---- filling -----------------------------------------------------------------------------------------------------
 
+    fn begin_fill(&mut self, fill: Fill, hands: &mut Hands<'_>) -> Option<Event> {
+        let Fill { ticket, starts, mut reload, .. } = fill;
+        match (hands.mutant, &mut reload) {
+            (Some(Mutant::RewindsToTheStored), None) => {
+                let stored = |partition| Some(hands.outside.group.stored.get(partition)?.as_ref()?.offset);
+                self.rewound = starts.keys().filter_map(|p| Some((*p, stored(p)?))).collect();
+            }
+            (Some(Mutant::ReloadsAllTables), Some(reload)) => {
+                reload.tables = hands.world.table_numbers().map(tag_of).collect();
+            }
+            _ => {}
+        }
+        if hands.mutant == Some(Mutant::KeepsTheSecond) && reload.is_none() {
+            let kept = std::mem::take(&mut self.frontier);
+            self.frontier =
+                starts.into_iter().map(|(p, at)| (p, kept.get(&p).map_or(at, |kept| at.max(*kept)))).collect();
+        } else {
+            self.frontier = starts;
+        }
+        self.filling = Some(Filling { ticket, reload });
+        None
+    }
+
     fn abandon(&mut self, ticket: Ticket, loads: &[Txn], hands: &mut Hands<'_>) -> Option<Event> {
         if self.filling.as_ref().is_some_and(|filling| filling.ticket == ticket) {
             self.filling = None;
@@ -291,13 +379,14 @@ impl Member {
     }
 
     /// Partitions that have something to read for the batch that is being filled.
-    pub(crate) fn readable(&self, world: &World) -> BTreeMap<Partition, Range> {
+    pub(crate) fn readable(&self, world: &World, outside: &Outside) -> BTreeMap<Partition, Range> {
         let Some(filling) = &self.filling else { return BTreeMap::new() };
         let end = |partition, at: Offset| match &filling.reload {
             Some(reload) => reload.ends.get(&partition).copied().unwrap_or(at),
-            None => world.records.min(at + world.batch),
+            None => outside.ends.get(&partition).copied().unwrap_or(at).min(at + world.batch),
         };
-        let ranges = self.frontier.iter().map(|(partition, at)| (*partition, Range { start: *at, end: end(*partition, *at) }));
+        let ranges =
+            self.frontier.iter().map(|(partition, at)| (*partition, Range { start: *at, end: end(*partition, *at) }));
         ranges.filter(|(_, range)| !range.is_empty()).collect()
     }
 
@@ -321,7 +410,9 @@ impl Member {
     }
 
     fn sealed_now(&mut self, only: Option<Partition>, hands: &mut Hands<'_>) -> Option<Event> {
-        let mut ranges = self.readable(hands.world);
+        let mut ranges = self.readable(hands.world, hands.outside);
+        let origin = Origin { mapping: self.mapping, ..hands.outside.origin };
+        let leader_epoch = i32::from(origin.epoch);
         ranges.retain(|partition, _| only.is_none_or(|only| only == *partition));
         let Filling { ticket, reload } = self.filling.take()?;
         if ranges.is_empty() {
@@ -335,11 +426,19 @@ impl Member {
         });
         let wanted = |tag: &Tag| rows && reload.as_ref().is_none_or(|reload| reload.tables.contains(tag));
         let tables: BTreeSet<Tag> = hands.world.table_numbers().map(tag_of).filter(wanted).collect();
-        let nonce = Nonce(u128::from(hands.nonce));
+        let mut nonce = Nonce(u128::from(hands.nonce));
         hands.nonce += 1;
-        let sealed = ranges.iter().map(|(partition, range)| (*partition, SealedRange { range: *range, leader_epoch: 0 }));
+        if hands.mutant == Some(Mutant::NonceFromOffsets) {
+            nonce = nonce_of(&ranges);
+        }
+        let sealed = ranges.iter().map(|(partition, range)| (*partition, SealedRange { range: *range, leader_epoch }));
         let sealed = sealed.collect();
-        self.sealed.insert(ticket, SealedBatch { nonce, ranges, tables: tables.clone() });
+        for (partition, from) in std::mem::take(&mut self.rewound) {
+            if let Some(range) = ranges.get_mut(&partition) {
+                range.start = from;
+            }
+        }
+        self.sealed.insert(ticket, SealedBatch { nonce, ranges, tables: tables.clone(), origin });
         Some(Event::Sealed { ticket, nonce, ranges: sealed, tables })
     }
 }

@@ -6,7 +6,7 @@ use loadlock_commit::domain::{Nonce, Offset, Partition, PositionToStore, RecordA
 use loadlock_commit::metadata::Metadata;
 use loadlock_commit::{StopCode, invariants};
 
-use crate::engine::{Engine, Name, name};
+use crate::engine::{Engine, Name, Origin, name};
 use crate::fault::Budget;
 use crate::group::{Group, Request, SeatId};
 use crate::world::{TableNumber, World};
@@ -31,6 +31,10 @@ pub(crate) enum Broken {
     Eo6,
     Eo7,
     Eo8,
+    /// A range was loaded again from other records, or by another mapping.
+    Reload,
+    /// A partition started at records that were there before the pipeline.
+    Start,
     /// A pipeline stopped without a reason that the rules know.
     Stop(StopCode),
 }
@@ -44,6 +48,16 @@ pub(crate) struct Outside {
     /// Rows that are visible: a bit for each offset.
     pub(crate) visible: BTreeMap<(TableNumber, Partition), u32>,
     pub(crate) broken: Option<Broken>,
+    /// The topic and its log now; the mapping says nothing here.
+    pub(crate) origin: Origin,
+    /// End of every log.
+    pub(crate) ends: BTreeMap<Partition, Offset>,
+    /// When the records came that were not there in the beginning.
+    pub(crate) times: BTreeMap<(Partition, Offset), i64>,
+    /// First position that was stored for each partition.
+    pub(crate) firsts: BTreeMap<Partition, Offset>,
+    /// What a tool has read, if one meddles.
+    pub(crate) tool: Option<BTreeMap<Partition, Option<Stored>>>,
     /// Why a person is needed, once a pipeline has said so.
     pub(crate) stopped: Option<StopCode>,
     /// The engine has forgotten something, or did not remember it for a moment.
@@ -51,6 +65,19 @@ pub(crate) struct Outside {
 }
 
 impl Outside {
+    /// A clock that only records move.
+    pub(crate) fn now(&self) -> i64 {
+        self.ends.values().sum::<Offset>() + 1
+    }
+
+    pub(crate) fn grow(&mut self, partition: Partition) {
+        let now = self.now();
+        if let Some(end) = self.ends.get_mut(&partition) {
+            self.times.insert((partition, *end), now);
+            *end += 1;
+        }
+    }
+
     pub(crate) fn break_rule(&mut self, broken: Broken) {
         self.broken.get_or_insert(broken);
     }
@@ -80,12 +107,21 @@ impl Outside {
                 load.recorded.insert(*partition);
             }
         }
-        let Some(before) = before else { return };
+        let Some(before) = before else {
+            self.firsts.insert(*partition, *offset);
+            if *offset < world.start_at() {
+                self.break_rule(Broken::Start);
+            }
+            return;
+        };
         if !invariants::never_back(before.offset, *offset) {
             self.break_rule(Broken::Eo5);
         }
         self.all_visible(*partition, before.offset..*offset, world);
-        self.replaced(&before, intent.map(|(nonce, _)| nonce));
+        self.replaced(&before, intent.as_ref().map(|(nonce, _)| *nonce));
+        if let (Some((before, _)), Some((after, _))) = (intent_of(&before.metadata), intent) {
+            self.loaded_again(before, after);
+        }
     }
 
     /// EO-2 for offsets that a position has just passed.
@@ -110,11 +146,25 @@ impl Outside {
         }
     }
 
+    /// Rows are loaded again only from the records, and by the mapping, that they were first made of.
+    fn loaded_again(&mut self, before: Nonce, after: Nonce) {
+        let loads = self.engine.loads.iter();
+        let mut origins: Vec<_> = loads
+            .filter(|((of, _), _)| [name(before, 0).0, name(after, 0).0].contains(of))
+            .map(|(_, load)| load.origin)
+            .collect();
+        origins.dedup();
+        if before != after && origins.len() > 1 {
+            self.break_rule(Broken::Reload);
+        }
+    }
+
     // ---- rows ----------------------------------------------------------------------------------------------------
 
     pub(crate) fn commit(&mut self, load: Name, world: &World) {
-        let Some(rows) = self.engine.commit(load) else { return };
-        for (partition, range) in rows {
+        let topic = self.origin.topic;
+        let Some(rows) = self.engine.commit(load).filter(|load| load.origin.topic == topic) else { return };
+        for (partition, range) in rows.rows.clone() {
             for offset in (range.start..range.end).filter(|offset| world.makes_row((partition, *offset))) {
                 let visible = self.visible.entry((load.1, partition)).or_default();
                 let twice = *visible & bit(offset) != 0;
@@ -129,10 +179,15 @@ impl Outside {
     /// Every record is visible in all its tables, every position is at the end, and no intent is open.
     pub(crate) fn is_complete(&self, world: &World) -> bool {
         let stored = self.group.stored.values().all(|stored| {
-            stored.as_ref().is_some_and(|stored| stored.offset == world.records && intent_of(&stored.metadata).is_none())
+            stored
+                .as_ref()
+                .is_some_and(|stored| stored.offset == world.records && intent_of(&stored.metadata).is_none())
         });
         let all = |partition| {
-            (0..world.records).filter(|at| world.makes_row((partition, *at))).fold(0, |all, offset| all | bit(offset))
+            let first = self.firsts.get(&partition).copied().filter(|_| self.origin.topic == 0).unwrap_or(0);
+            (first..world.records)
+                .filter(|at| world.makes_row((partition, *at)))
+                .fold(0, |all, offset| all | bit(offset))
         };
         let keys = world.table_numbers().flat_map(|table| world.partitions().map(move |p| (table, p)));
         stored && keys.into_iter().all(|key| self.visible.get(&key).copied().unwrap_or(0) == all(key.1))
@@ -181,7 +236,8 @@ impl Late {
         match self {
             Self::Store(request, waits) => {
                 let first = request.positions.first();
-                let text = first.map(|position| format!("{} {} {}", position.partition, position.offset, position.metadata));
+                let text =
+                    first.map(|position| format!("{} {} {}", position.partition, position.offset, position.metadata));
                 let waits = waits.map_or(0, |process| process + 1);
                 (0, u128::from(request.age), usize::from(request.seat) * 8 + waits, text.unwrap_or_default())
             }

@@ -5,16 +5,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use loadlock_commit::domain::{Partition, RecordAnswer, Stored};
 use loadlock_commit::metadata::Metadata;
 
-use crate::engine::{Engine, Name};
+use crate::canon::Canon;
+use crate::engine::{Engine, Name, Origin};
 use crate::fault::Fault;
 use crate::group::{Group, Seat, SeatId};
 use crate::member::{End, Member, Task};
-use crate::outside::Outside;
-use crate::canon::Canon;
+use crate::mutant::Mutant;
 use crate::outside::Late;
+use crate::outside::Outside;
+use crate::step;
+use crate::world::World;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
-use crate::world::World;
 
 /// Parts are shared between states until they change.
 #[derive(Clone, Debug)]
@@ -47,7 +49,9 @@ pub(crate) enum Way {
     /// Only this partition is stored.
     Half(Partition),
     /// Stored or not, the answer does not say it.
-    Unclear { stored: bool },
+    Unclear {
+        stored: bool,
+    },
 }
 
 /// One step of a world.
@@ -67,12 +71,27 @@ pub(crate) enum Action {
     /// A process notices that it is no member any more.
     LearnLoss(usize),
     /// A rebalance ends.
-    Rebalance { taken: Option<Partition>, given: BTreeMap<Partition, SeatId> },
+    Rebalance {
+        taken: Option<Partition>,
+        given: BTreeMap<Partition, SeatId>,
+    },
     /// The session of a dead member has run out.
     ExpelDead(SeatId),
     /// Something arrives late.
     Arrive(usize),
-    Crash { member: usize, leaves_requests: bool },
+    /// A record comes.
+    Grow(Partition),
+    Crash {
+        member: usize,
+        leaves_requests: bool,
+    },
+    Remap(usize),
+    Recreate,
+    Rewrite,
+    /// A tool reads the positions.
+    ToolReads,
+    /// The only process dies; a tool writes what it had read, and the process starts anew.
+    ToolWrites,
     Expel(usize),
     Deadline(usize),
     Impatient(usize),
@@ -100,9 +119,15 @@ impl Action {
             Self::TimeOut(_) => Some(Fault::TimeOut),
             Self::Forget(_) => Some(Fault::Forget),
             Self::Drain(_) => Some(Fault::Drain),
+            Self::Remap(_) => Some(Fault::Remap),
+            Self::Recreate => Some(Fault::Recreate),
+            Self::Rewrite => Some(Fault::Rewrite),
+            Self::ToolWrites => Some(Fault::Crash),
             Self::Task(_, _, Way::Well)
             | Self::Rebalance { .. }
             | Self::Hear(_)
+            | Self::Grow(_)
+            | Self::ToolReads
             | Self::Seal(..)
             | Self::Sync(_)
             | Self::Poll(_)
@@ -110,6 +135,31 @@ impl Action {
             | Self::LearnLoss(_)
             | Self::ExpelDead(_)
             | Self::Arrive(_) => None,
+        }
+    }
+}
+
+impl Action {
+    fn urgency(&self) -> u8 {
+        match self {
+            Self::LearnLoss(_) | Self::ExpelDead(_) | Self::Sync(_) | Self::Poll(_) => 0,
+            Self::ReadBack(_) | Self::Hear(_) => 1,
+            Self::Arrive(_) | Self::Task(..) => 2,
+            Self::Rebalance { .. } | Self::Grow(_) => 3,
+            Self::Seal(..) => 4,
+            Self::Crash { .. }
+            | Self::Remap(_)
+            | Self::Recreate
+            | Self::Rewrite
+            | Self::ToolReads
+            | Self::ToolWrites
+            | Self::Expel(_)
+            | Self::Deadline(_)
+            | Self::Impatient(_)
+            | Self::Resend(_)
+            | Self::TimeOut(_)
+            | Self::Forget(_)
+            | Self::Drain(_) => 5,
         }
     }
 }
@@ -128,7 +178,7 @@ impl State {
         };
         let mut members = Vec::new();
         for index in 0..world.members {
-            let mut member = Member::new(world);
+            let mut member = Member::new(world, 0);
             let seat = SeatId::try_from(index).unwrap_or(SeatId::MAX);
             let owned: BTreeSet<_> =
                 world.partitions().zip(world.owners).filter(|(_, owner)| **owner == index).map(|(p, _)| p).collect();
@@ -136,7 +186,7 @@ impl State {
             group.seats.insert(seat, place);
             member.consumer.seat = Some(seat);
             member.consumer.sync(&owned);
-            member.consumer.poll();
+            member.consumer.poll(None);
             members.push(Arc::new(member));
         }
         let outside = Outside {
@@ -146,19 +196,50 @@ impl State {
             budget: world.budget(soak),
             visible: BTreeMap::new(),
             broken: None,
+            origin: Origin::default(),
+            ends: world.partitions().map(|partition| (partition, world.first_end())).collect(),
+            firsts: if world.start.is_none() { world.partitions().map(|p| (p, 0)).collect() } else { BTreeMap::new() },
+            tool: None,
+            times: BTreeMap::new(),
             stopped: None,
             forgetful: false,
         };
         let mut state = Self { members, outside: Arc::new(outside), digest: 0, nonces: 0 };
         state.seal();
-        state
+        if !world.cold { state.warm_up(world) } else { state }
+    }
+
+    /// Everybody has read its positions and waits for records.
+    fn warm_up(self, world: &World) -> Self {
+        let mut actions = Vec::new();
+        self.actions(world, None, &mut actions);
+        let begins = |action: &&Action| matches!(action, Action::Hear(_) | Action::Task(_, _, Way::Well));
+        match actions.iter().find(begins) {
+            Some(action) => step::next(&self, action, world, None).warm_up(world),
+            None => self,
+        }
     }
 
     /// Forgets the loads that nobody can name any more, and digests what is left.
     pub(crate) fn seal(&mut self) {
         let mut canon = Canon::default();
-        let Outside { group, late, budget, visible, broken, stopped, forgetful, .. } = &*self.outside;
+        let Outside {
+            group,
+            engine: _,
+            late,
+            budget,
+            visible,
+            broken,
+            origin,
+            ends,
+            times,
+            firsts,
+            tool,
+            stopped,
+            forgetful,
+        } = &*self.outside;
         canon.part(&(group, budget, visible, broken, stopped, forgetful));
+        canon.part(&(origin, ends, times, firsts, tool));
         self.members.iter().for_each(|member| canon.part(&**member));
         canon.heap(late.iter().filter(|late| !matches!(late, Late::Abort(..))));
         self.nonces = canon.nonces() | 1;
@@ -174,7 +255,7 @@ impl State {
     }
 
     /// What may happen next. Nothing, once a rule is broken.
-    pub(crate) fn actions(&self, world: &World, actions: &mut Vec<Action>) {
+    pub(crate) fn actions(&self, world: &World, mutant: Option<Mutant>, actions: &mut Vec<Action>) {
         if self.outside.broken.is_some() {
             return;
         }
@@ -187,6 +268,10 @@ impl State {
         }
         self.of_group(actions);
         self.of_engine(actions);
+        self.of_topic(world, actions);
+        if mutant == Some(Mutant::WritesAsStranger) {
+            self.of_tool(actions);
+        }
         actions.extend((0..self.outside.late.len()).map(Action::Arrive));
     }
 
@@ -205,7 +290,7 @@ impl State {
             }
             self.ways(member, task, |way| actions.push(Action::Task(index, number, way)));
         }
-        let readable = member.readable(world);
+        let readable = member.readable(world, &self.outside);
         if !readable.is_empty() {
             actions.push(Action::Seal(index, None));
             if world.apart && readable.len() > 1 && !member.reloads() {
@@ -218,7 +303,7 @@ impl State {
         push(Way::Well);
         let faults: &[Fault] = match task {
             Task::Record { positions, holds, .. } => {
-                if !member.passes(positions, holds) {
+                if !member.passes(positions, holds, None) {
                     return;
                 }
                 if positions.len() > 1 && self.allows(Fault::Half) {
@@ -266,6 +351,9 @@ impl State {
             if member.has_requests() {
                 actions.push(Action::Crash { member: index, leaves_requests: true });
             }
+        }
+        if self.allows(Fault::Remap) {
+            actions.push(Action::Remap(index));
         }
         if sits && self.allows(Fault::Expel) {
             actions.push(Action::Expel(index));
@@ -322,10 +410,9 @@ impl State {
             for partition in group.stored.keys() {
                 let from = group.holder(*partition);
                 let to = group.seats.keys().filter(|seat| Some(**seat) != from);
-                actions.extend(to.map(|seat| Action::Rebalance {
-                    taken: Some(*partition),
-                    given: [(*partition, *seat)].into(),
-                }));
+                actions.extend(
+                    to.map(|seat| Action::Rebalance { taken: Some(*partition), given: [(*partition, *seat)].into() }),
+                );
             }
         }
     }
@@ -341,11 +428,42 @@ impl State {
         }
     }
 
+    fn of_topic(&self, world: &World, actions: &mut Vec<Action>) {
+        let grows = self.outside.ends.iter().filter(|(_, end)| **end < world.records);
+        actions.extend(grows.map(|(partition, _)| Action::Grow(*partition)));
+        if self.allows(Fault::Recreate) {
+            actions.push(Action::Recreate);
+        }
+        if self.allows(Fault::Rewrite) {
+            actions.push(Action::Rewrite);
+        }
+    }
+
+    fn of_tool(&self, actions: &mut Vec<Action>) {
+        match &self.outside.tool {
+            None => actions.push(Action::ToolReads),
+            Some(_) if self.allows(Fault::Crash) && self.members.len() == 1 => actions.push(Action::ToolWrites),
+            Some(_) => {}
+        }
+    }
+
     /// True if nothing but a fault can happen.
-    pub(crate) fn rests(&self, world: &World) -> bool {
+    pub(crate) fn rests(&self, world: &World, mutant: Option<Mutant>) -> bool {
         let mut actions = Vec::new();
-        self.actions(world, &mut actions);
+        self.actions(world, mutant, &mut actions);
         actions.iter().all(|action| action.fault().is_some())
+    }
+
+    /// The step that is to be taken first when nothing goes wrong any more: the group finds its rest, what is under way
+    /// ends, and only then something new begins.
+    pub(crate) fn most_urgent(&self, world: &World, mutant: Option<Mutant>) -> Option<Action> {
+        let mut actions = Vec::new();
+        self.actions(world, mutant, &mut actions);
+        actions.into_iter().filter(|action| action.fault().is_none()).min_by_key(Action::urgency)
+    }
+
+    pub(crate) fn digest(&self) -> u64 {
+        self.digest
     }
 
     /// Every record has arrived once, or everybody has stopped for a person.
@@ -359,4 +477,3 @@ impl State {
 pub(crate) fn unclear() -> RecordAnswer {
     RecordAnswer::Unclear("request timed out".to_owned())
 }
-

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use loadlock_commit::domain::{PositionToStore, RecordAnswer, TxnState};
+use loadlock_commit::domain::{PositionToStore, Range, RecordAnswer, Stored, TxnState};
 use loadlock_commit::metadata::OriginStart;
 use loadlock_commit::{Event, Tag, Ticket};
 
+use crate::consumer::Recording;
 use crate::engine::{name, name_of};
 use crate::fault::Fault;
 use crate::group::Request;
@@ -14,10 +15,9 @@ use crate::mutant::Mutant;
 use crate::outside::{Broken, Late, Outside};
 use crate::state::{Action, State, Way, unclear};
 use crate::world::{World, id_of, named, number_of};
-use crate::consumer::Recording;
-use std::sync::Arc;
-use std::collections::BTreeSet;
 use loadlock_commit::domain::Partition;
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// A state that is being changed.
 struct Change<'w> {
@@ -77,11 +77,11 @@ impl Change<'_> {
             }
             Action::Sync(index) => self.sync(*index),
             Action::Poll(index) => {
-                self.with(*index, |member, _| member.consumer.poll());
+                self.with(*index, Member::poll);
             }
             Action::ReadBack(index) | Action::Impatient(index) => {
                 self.with(*index, |member, hands| {
-                    let read = member.consumer.read_back(&hands.outside.group.stored);
+                    let read = member.consumer.read_back(&hands.outside.group.stored, hands.mutant);
                     member.tasks.extend(read.map(Task::Tell));
                 });
             }
@@ -91,7 +91,27 @@ impl Change<'_> {
             Action::Rebalance { taken, given } => self.rebalance(*taken, given),
             Action::ExpelDead(seat) => self.outside().group.remove(*seat),
             Action::Arrive(number) => self.arrive(*number),
-            Action::Crash { member, leaves_requests } => self.crash(*member, *leaves_requests),
+            Action::Crash { member, leaves_requests } => self.crash(*member, *leaves_requests, 0),
+            Action::Remap(index) => self.crash(*index, false, 1),
+            Action::Grow(partition) => self.outside().grow(*partition),
+            Action::Recreate => {
+                let outside = self.outside();
+                outside.origin.topic += 1;
+                outside.visible.clear();
+                outside.group.stored.values_mut().for_each(|stored| *stored = None);
+            }
+            Action::Rewrite => self.outside().origin.epoch += 1,
+            Action::ToolReads => {
+                let stored = self.outside().group.stored.clone();
+                self.outside().tool = Some(stored);
+            }
+            Action::ToolWrites => {
+                self.crash(0, false, 0);
+                let outside = self.outside();
+                if let Some(stored) = outside.tool.take() {
+                    outside.group.stored = stored;
+                }
+            }
             Action::Expel(index) => {
                 let seat = self.state.members.get(*index).and_then(|member| member.consumer.seat);
                 if let Some(seat) = seat {
@@ -123,7 +143,7 @@ impl Change<'_> {
             if let Some(given) = seat.and_then(|seat| seat.given.take()) {
                 member.consumer.sync(&given);
                 if !member.consumer.is_blocked() {
-                    member.consumer.poll();
+                    member.poll(hands);
                 }
             }
         });
@@ -155,7 +175,7 @@ impl Change<'_> {
 
     // ---- the end of processes --------------------------------------------------------------------------------------
 
-    fn crash(&mut self, index: usize, leaves_requests: bool) {
+    fn crash(&mut self, index: usize, leaves_requests: bool, mapping: u8) {
         self.with(index, |member, hands| {
             if leaves_requests {
                 member.leave_requests(hands);
@@ -164,11 +184,11 @@ impl Change<'_> {
                 seat.process = None;
             }
         });
-        self.replace(index);
+        self.replace(index, mapping);
     }
 
     /// A new process at this place; nobody waits for what the old one had sent.
-    fn replace(&mut self, index: usize) {
+    fn replace(&mut self, index: usize, mapping: u8) {
         for late in &mut self.outside().late {
             if let Late::Store(_, waits) = late
                 && *waits == Some(index)
@@ -176,7 +196,7 @@ impl Change<'_> {
                 *waits = None;
             }
         }
-        let fresh = Member::new(self.world);
+        let fresh = Member::new(self.world, mapping);
         if let Some(member) = self.state.members.get_mut(index) {
             *member = Arc::new(fresh);
         }
@@ -185,15 +205,19 @@ impl Change<'_> {
     /// A process that has ended leaves the group. One that was only asked to finish starts again.
     fn bury(&mut self) {
         for index in 0..self.state.members.len() {
-            let Some(end) = self.state.members.get(index).and_then(|member| member.end) else { continue };
+            let Some((end, mapping)) =
+                self.state.members.get(index).and_then(|member| Some((member.end?, member.mapping)))
+            else {
+                continue;
+            };
             let seat = self.state.members.get(index).and_then(|member| member.consumer.seat);
             if let Some(seat) = seat {
                 self.outside().group.remove(seat);
             }
             match end {
-                End::Drained => self.replace(index),
+                End::Drained => self.replace(index, mapping),
                 End::Stopped if seat.is_some() => {
-                    self.replace(index);
+                    self.replace(index, mapping);
                     if let Some(member) = self.state.members.get_mut(index) {
                         Arc::make_mut(member).end = Some(End::Stopped);
                     }
@@ -238,7 +262,7 @@ impl Change<'_> {
             let Some(recording) = &mut member.consumer.recording else { return };
             recording.doubtful = true;
             let request = Request { seat, age, positions: recording.positions.clone() };
-            hands.outside.late.push(Late::Store(request, Some(index)));
+            hands.outside.late.push(Late::Store(request.clone(), Some(index)));
         });
     }
 
@@ -248,7 +272,9 @@ impl Change<'_> {
         let dead: Vec<_> = self.state.outside.dead().collect();
         dead.into_iter().for_each(|seat| self.outside().group.remove(seat));
         for index in 0..self.state.members.len() {
-            let (Some(member), Some(before)) = (self.state.members.get(index), self.before.members.get(index)) else { continue };
+            let (Some(member), Some(before)) = (self.state.members.get(index), self.before.members.get(index)) else {
+                continue;
+            };
             if Arc::ptr_eq(member, before) {
                 continue;
             }
@@ -265,6 +291,13 @@ impl Change<'_> {
 }
 
 impl Member {
+    fn poll(&mut self, hands: &mut Hands<'_>) {
+        self.consumer.poll(hands.mutant);
+        if hands.mutant == Some(Mutant::HidesRevocation) {
+            self.let_go(hands);
+        }
+    }
+
     fn lose_membership(&mut self, hands: &mut Hands<'_>) {
         self.consumer.lose_all(hands.mutant);
         self.forget_disowned();
@@ -277,21 +310,38 @@ impl Member {
     }
 
     /// The guard of rule 2.
-    pub(crate) fn passes(&self, positions: &[PositionToStore], holds: &BTreeSet<Partition>) -> bool {
+    pub(crate) fn passes(
+        &self,
+        positions: &[PositionToStore],
+        holds: &BTreeSet<Partition>,
+        mutant: Option<Mutant>,
+    ) -> bool {
+        let owned = |partition| mutant == Some(Mutant::StoresUnowned) || self.consumer.owned.contains(partition);
+        let held = |partition| match mutant {
+            Some(Mutant::ServesOldDecisions | Mutant::StoresUnowned) => true,
+            _ => holds.contains(partition),
+        };
         self.consumer.seat.is_some()
-            && positions.iter().all(|PositionToStore { partition, .. }| {
-                holds.contains(partition) && self.consumer.owned.contains(partition)
-            })
+            && positions.iter().all(|PositionToStore { partition, .. }| held(partition) && owned(partition))
     }
 
     fn perform_task(&mut self, index: usize, task: Task, way: Way, hands: &mut Hands<'_>) {
         match task {
             Task::Tell(event) => self.step(event, hands),
             Task::Record { ticket, positions, holds } => self.record(index, ticket, positions, holds, way, hands),
-            Task::Read { ticket } => {
-                self.tasks.push(Task::Tell(positions_event(ticket, hands)));
+            Task::Read { ticket } if hands.mutant == Some(Mutant::CarriesPositionsOver) => {
+                let mut now = hands.outside.group.stored.clone();
+                now.extend(self.carried.clone());
+                self.carried = now.clone();
+                self.tasks.push(Task::Tell(positions_event(ticket, now, hands)));
             }
-            Task::Resolve { ticket, start, fresh, partitions } => self.resolve(ticket, start, fresh, &partitions, hands),
+            Task::Read { ticket } => {
+                let stored = hands.outside.group.stored.clone();
+                self.tasks.push(Task::Tell(positions_event(ticket, stored, hands)));
+            }
+            Task::Resolve { ticket, start, fresh, partitions } => {
+                self.resolve(ticket, start, fresh, &partitions, hands)
+            }
             Task::Rejoin => {
                 if let Some(seat) = self.consumer.seat {
                     hands.outside.group.remove(seat);
@@ -324,6 +374,7 @@ impl Member {
                 }
                 self.step(Event::AbortAnswered { ticket, table }, hands);
             }
+            Task::Ask { txn, .. } if hands.mutant == Some(Mutant::WaitsForTheStuck) && hands.is_stuck(&txn) => {}
             Task::Ask { ticket, table, txn } => {
                 let lapse = way == Way::Badly(Fault::Lapse);
                 hands.outside.forgetful |= lapse;
@@ -338,12 +389,17 @@ impl Member {
     fn resolve(
         &mut self,
         ticket: Ticket,
-        _start: OriginStart,
-        _fresh: bool,
+        start: OriginStart,
+        fresh: bool,
         partitions: &BTreeSet<Partition>,
         hands: &Hands<'_>,
     ) {
-        let starts = partitions.iter().map(|partition| (*partition, hands.world.log().start)).collect();
+        let at = |partition| match start {
+            OriginStart::Latest(_) if fresh => hands.outside.ends.get(partition).copied().unwrap_or(0),
+            OriginStart::Latest(ms) => hands.first_since(*partition, ms),
+            OriginStart::Earliest | OriginStart::Timestamp(_) | OriginStart::Offsets => 0,
+        };
+        let starts = partitions.iter().map(|partition| (*partition, at(partition))).collect();
         self.tasks.push(Task::Tell(Event::Resolved { ticket, starts }));
     }
 
@@ -352,7 +408,7 @@ impl Member {
         let mut ids: BTreeMap<Tag, _> = BTreeMap::new();
         for tag in &batch.tables {
             let number = number_of(*tag);
-            if !hands.outside.engine.prepare(name(batch.nonce, number), batch.ranges.clone()) {
+            if !hands.outside.engine.prepare(name(batch.nonce, number), batch.ranges.clone(), batch.origin) {
                 hands.outside.break_rule(Broken::Eo4);
             }
             if hands.world.ids {
@@ -376,7 +432,7 @@ impl Member {
         way: Way,
         hands: &mut Hands<'_>,
     ) {
-        let Some(seat) = self.consumer.seat.filter(|_| self.passes(&positions, &holds)) else {
+        let Some(seat) = self.consumer.seat.filter(|_| self.passes(&positions, &holds, hands.mutant)) else {
             let answer = if self.consumer.seat.is_some() {
                 RecordAnswer::NotOwned
             } else {
@@ -393,7 +449,11 @@ impl Member {
             Way::Well => Some(outside.store(&request, None, world)),
             Way::Half(only) => {
                 let answer = outside.store(&request, Some(only), world);
-                Some(if answer == RecordAnswer::Stored { RecordAnswer::Refused("too large".to_owned()) } else { answer })
+                Some(if answer == RecordAnswer::Stored {
+                    RecordAnswer::Refused("too large".to_owned())
+                } else {
+                    answer
+                })
             }
             Way::Unclear { stored } => {
                 if stored {
@@ -404,11 +464,11 @@ impl Member {
             Way::Badly(Fault::Resend) => {
                 doubtful = true;
                 let answer = outside.store(&request, None, world);
-                outside.late.push(Late::Store(request, None));
+                outside.late.push(Late::Store(request.clone(), None));
                 Some(answer)
             }
             Way::Badly(_) => {
-                outside.late.push(Late::Store(request, Some(index)));
+                outside.late.push(Late::Store(request.clone(), Some(index)));
                 None
             }
         };
@@ -420,7 +480,7 @@ impl Member {
     pub(crate) fn has_requests(&self) -> bool {
         self.tasks.iter().any(|task| match task {
             Task::Record { positions, holds, .. } => {
-                self.consumer.recording.is_none() && self.passes(positions, holds)
+                self.consumer.recording.is_none() && self.passes(positions, holds, None)
             }
             Task::Commit { .. } | Task::Abort { .. } => true,
             Task::Read { .. }
@@ -470,10 +530,12 @@ impl Member {
             .iter()
             .map(|task| match task {
                 Task::Tell(event) => !moot(event.clone()),
-                Task::Ask { ticket, table, .. } => [TxnState::Visible, TxnState::Prepared, TxnState::Aborted { reason: None }]
-                    .into_iter()
-                    .any(|answer| !moot(state(*ticket, *table, answer))),
-                Task::Read { ticket } => !moot(positions_event(*ticket, hands)),
+                Task::Ask { ticket, table, .. } => {
+                    [TxnState::Visible, TxnState::Prepared, TxnState::Aborted { reason: None }]
+                        .into_iter()
+                        .any(|answer| !moot(state(*ticket, *table, answer)))
+                }
+                Task::Read { ticket } => !moot(positions_event(*ticket, hands.outside.group.stored.clone(), hands)),
                 Task::Prepare { ticket } => self.sealed.contains_key(ticket),
                 Task::Record { .. }
                 | Task::Resolve { .. }
@@ -497,7 +559,9 @@ impl Member {
     }
 }
 
-fn positions_event(ticket: Ticket, hands: &Hands<'_>) -> Event {
-    let stored = hands.outside.group.stored.clone();
-    Event::Positions { ticket, stored, log: hands.world.logs(), topic_id: Some("T".to_owned()), now_ms: 0 }
+fn positions_event(ticket: Ticket, stored: BTreeMap<Partition, Option<Stored>>, hands: &Hands<'_>) -> Event {
+    let outside = &*hands.outside;
+    let log = outside.ends.iter().map(|(partition, end)| (*partition, Range { start: 0, end: *end })).collect();
+    let topic_id = Some(if outside.origin.topic == 0 { "T" } else { "U" }.to_owned());
+    Event::Positions { ticket, stored, log, topic_id, now_ms: outside.now() }
 }

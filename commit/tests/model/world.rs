@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use loadlock_commit::domain::{Nonce, Offset, Partition, Range, Ranges, Table, TxnId};
+use loadlock_commit::domain::{Nonce, Offset, Partition, Table, TxnId};
 use loadlock_commit::{Settings, StartWish, Tag, Txn};
 
 use crate::fault::{Budget, Fault};
@@ -30,6 +30,10 @@ pub(crate) struct World {
     pub(crate) ids: bool,
     /// The group stores nothing yet.
     pub(crate) start: Option<StartWish>,
+    /// Records that come later.
+    pub(crate) later: Offset,
+    /// Nothing has happened yet: the first assignment has still to be heard.
+    pub(crate) cold: bool,
     pub(crate) faults: &'static [(Fault, u8)],
     /// Faults of the soak; the others stay as they are.
     pub(crate) soak: &'static [(Fault, u8)],
@@ -47,6 +51,8 @@ pub(crate) const PLAIN: World = World {
     blank: &[],
     ids: false,
     start: None,
+    later: 0,
+    cold: false,
     faults: &[],
     soak: &[],
 };
@@ -71,26 +77,27 @@ impl World {
         NAMES.iter().position(|name| *name == &*table.name).unwrap_or(self.tables)
     }
 
-
     /// Tables that get a row of this record.
     pub(crate) fn makes_row(&self, place: (Partition, Offset)) -> bool {
         !self.blank.contains(&place)
     }
 
-    pub(crate) fn log(&self) -> Range {
-        Range { start: 0, end: self.records }
+    /// End of every log in the beginning.
+    pub(crate) fn first_end(&self) -> Offset {
+        self.records - self.later
     }
 
-    pub(crate) fn logs(&self) -> Ranges {
-        self.partitions().map(|partition| (partition, self.log())).collect()
+    /// Where the pipeline starts that has no position.
+    pub(crate) fn start_at(&self) -> Offset {
+        if self.start == Some(StartWish::Latest) { self.first_end() } else { 0 }
     }
 
-    pub(crate) fn settings(&self) -> Settings {
+    pub(crate) fn settings(&self, mapping: u8) -> Settings {
         Settings {
             pipeline: Tag(1),
             topic: "model".to_owned(),
             tables: self.table_numbers().map(Self::table).collect(),
-            mapping: Tag(7),
+            mapping: Tag(7 + u32::from(mapping)),
             start: self.start.unwrap_or(StartWish::Committed),
         }
     }
