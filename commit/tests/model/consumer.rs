@@ -138,9 +138,9 @@ impl Consumer {
         let Recording { ticket, positions, mut holds, answer, doubtful, .. } = self.recording.take()?;
         match (mutant, &answer) {
             (Some(Mutant::BelievesTheBroker), Some(RecordAnswer::Stored)) => {
-                return Some(as_if_stored(ticket, &positions));
+                return Some(as_if_stored(ticket, &positions, doubtful));
             }
-            (Some(Mutant::BelievesTheBroker), _) => return Some(as_if_refused(ticket, &positions)),
+            (Some(Mutant::BelievesTheBroker), _) => return Some(as_if_refused(ticket, &positions, doubtful)),
             (Some(Mutant::TrustsReturned), _) => holds = self.owned.clone(),
             _ => {}
         }
@@ -149,7 +149,7 @@ impl Consumer {
         if mutant == Some(Mutant::TakesHalfForAll)
             && read.clone().any(|(_, found)| positions.iter().any(|sent| carries(sent, found.as_ref())))
         {
-            return Some(as_if_stored(ticket, &positions));
+            return Some(as_if_stored(ticket, &positions, doubtful));
         }
         Some(Event::Recorded {
             ticket,

@@ -256,8 +256,8 @@ impl Member {
     ) -> Option<Event> {
         let intent = positions.iter().any(|position| carries_intent(&position.metadata));
         let told = match hands.mutant {
-            Some(Mutant::CommitsBeforeReadBack) if intent => Some(as_if_stored(ticket, &positions)),
-            Some(Mutant::SkipsTheAdvance) if !intent => return Some(as_if_stored(ticket, &positions)),
+            Some(Mutant::CommitsBeforeReadBack) if intent => Some(as_if_stored(ticket, &positions, false)),
+            Some(Mutant::SkipsTheAdvance) if !intent => return Some(as_if_stored(ticket, &positions, false)),
             _ => None,
         };
         self.tasks.push(Task::Record { ticket, positions, holds: self.consumer.known() });

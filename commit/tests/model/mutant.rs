@@ -14,7 +14,7 @@ pub(crate) enum Mutant {
     CommitsBeforeReadBack,
     /// Records the intent before its loads are prepared.
     IntentBeforePrepare,
-    /// Takes the broker's answer for the truth.
+    /// Takes the broker's answer for the truth: what was refused, or not answered, was never stored.
     BelievesTheBroker,
     /// Goes on when only some partitions carry what was sent.
     TakesHalfForAll,
@@ -81,16 +81,16 @@ pub(crate) fn carries_intent(metadata: &str) -> bool {
 }
 
 /// The read-back of a commit that was stored.
-pub(crate) fn as_if_stored(ticket: Ticket, positions: &[PositionToStore]) -> Event {
+pub(crate) fn as_if_stored(ticket: Ticket, positions: &[PositionToStore], doubtful: bool) -> Event {
     let stored = |position: &PositionToStore| Stored { offset: position.offset, metadata: position.metadata.clone() };
     let read = positions.iter().map(|position| (position.partition, Some(stored(position)))).collect();
-    Event::Recorded { ticket, answer: RecordAnswer::Stored, read, doubtful: false }
+    Event::Recorded { ticket, answer: RecordAnswer::Stored, read, doubtful }
 }
 
 /// The read-back of a commit of which nothing was stored.
-pub(crate) fn as_if_refused(ticket: Ticket, positions: &[PositionToStore]) -> Event {
+pub(crate) fn as_if_refused(ticket: Ticket, positions: &[PositionToStore], doubtful: bool) -> Event {
     let read = positions.iter().map(|position| (position.partition, None)).collect();
-    Event::Recorded { ticket, answer: RecordAnswer::Passing("refused".to_owned()), read, doubtful: false }
+    Event::Recorded { ticket, answer: RecordAnswer::Passing("refused".to_owned()), read, doubtful }
 }
 
 /// One nonce for each beginning.
@@ -120,6 +120,8 @@ pub(crate) struct Memory {
     committed: BTreeSet<(Ticket, Tag)>,
     /// Some partition stands behind the first record.
     advanced: bool,
+    /// An OffsetCommit was refused, or not answered.
+    refused: bool,
 }
 
 impl Memory {
@@ -134,6 +136,13 @@ impl Memory {
         match (mutant, event) {
             (Mutant::IgnoresDoubt, Event::Recorded { ticket, answer, read, .. }) => {
                 Event::Recorded { ticket, answer, read, doubtful: false }
+            }
+            (Mutant::BelievesTheBroker, Event::Recorded { ticket, answer, read, doubtful }) => {
+                self.refused |= answer != RecordAnswer::Stored;
+                Event::Recorded { ticket, answer, read, doubtful }
+            }
+            (Mutant::BelievesTheBroker, Event::Positions { ticket, stored, log, topic_id, now_ms }) if self.refused => {
+                Event::Positions { ticket, stored: with_intents(stored, |_| None), log, topic_id, now_ms }
             }
             (_, Event::Positions { ticket, stored, log, topic_id, now_ms }) => {
                 self.advanced = stored.values().flatten().any(|stored| stored.offset > 0);

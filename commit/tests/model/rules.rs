@@ -26,7 +26,11 @@ pub(crate) const ALL: &[Rule] = &[
     broken("1", Mutant::IntentBeforePrepare, "generations rise"),
     broken("read-back", Mutant::BelievesTheBroker, "split, unclear"),
     broken("read-back", Mutant::TakesHalfForAll, "half an intent, and moved"),
-    broken("read-back", Mutant::TrustsReturned, "there and back"),
+    Rule {
+        rule: "read-back",
+        mutant: Mutant::TrustsReturned,
+        shown: Shown::NotNeeded("there and back", "the guard of rule 2 refuses what was decided before it left"),
+    },
     broken("2", Mutant::ServesOldDecisions, "there and back"),
     broken("2", Mutant::StoresUnowned, "abort after commit"),
     broken("3", Mutant::HidesRevocation, "there and back"),
@@ -41,7 +45,14 @@ pub(crate) const ALL: &[Rule] = &[
     broken("8", Mutant::PreparedIsAborted, "abort after commit"),
     broken("8", Mutant::MergesIntents, "half an intent, and moved"),
     broken("8", Mutant::ReloadsAllTables, "half of a rewritten intent"),
-    broken("8", Mutant::ForgetsDone, "half of a rewritten intent"),
+    Rule {
+        rule: "8",
+        mutant: Mutant::ForgetsDone,
+        shown: Shown::NotNeeded(
+            "half of a rewritten intent",
+            "a table that an intent does not name is loaded again by nobody; the names of done tables are for people",
+        ),
+    },
     broken("9", Mutant::WaitsForTheStuck, "never committable"),
     broken("10", Mutant::UnknownIsAborted, "forgotten"),
     broken("10", Mutant::UnknownIsCommitted, "forgotten"),
