@@ -219,7 +219,8 @@ impl Protocol {
             }
         }
         let first = self.with_standing(Standing::First);
-        if self.call.is_none() && !first.is_empty() {
+        // A settlement ends with a call of its own, whenever the engine answers: there is never more than one.
+        if self.call.is_none() && self.settlement.is_none() && !first.is_empty() {
             self.record_first(&first);
         }
     }
