@@ -9,7 +9,7 @@ use super::protocol::{Protocol, Standing};
 use crate::domain::{Nonce, Partition, Range, Ranges, Stored, TxnState};
 
 /// An intent that is being settled.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Settlement {
     pub(super) ticket: Ticket,
     nonce: Nonce,
@@ -24,14 +24,14 @@ pub(super) struct Settlement {
     trail_seen: bool,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Finding {
     txn: Txn,
     asks: u32,
     outcome: Option<Outcome>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Outcome {
     Visible,
     Aborted,
