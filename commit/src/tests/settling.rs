@@ -156,6 +156,7 @@ fn a_stop_without_an_outcome_names_the_command_that_resolves_it() {
     let mut scene = found(&intent(7, 10, &["a"]));
     scene.read();
     scene.state("a", TxnState::Unknown);
+    scene.evidence("a", false);
     let what = scene.take("stop", |effect| match effect {
         Effect::Stop(stop) => Some(stop.what.clone()),
         _ => None,
