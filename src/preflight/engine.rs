@@ -82,7 +82,8 @@ pub(super) fn findings(need: &Need, facts: &EngineFacts) -> Vec<Finding> {
     findings.extend(label_age(names, keep));
     findings.extend(label_count(need, names, count));
     findings.extend(prepared_life(need, names, version, prepared));
-    findings.extend(running_loads(need, names, running));
+    let found = reader.has(names.running.0);
+    findings.extend(running_loads(need, names, running).into_iter().map(|finding| finding.if_found(found)));
     findings.extend(reader.not_asked(names.engine, names.right));
     findings
 }
@@ -357,5 +358,9 @@ mod tests {
         // The default counts like a value that was found.
         let many = findings(&need(EngineKind::StarRocks, 40), &facts);
         assert!(names(&many).contains(&("label-count", Severity::Warn)));
+        // But nobody is refused for it.
+        let too_many = findings(&need(EngineKind::StarRocks, 1001), &facts);
+        assert!(too_many.iter().any(|finding| finding.what.contains("no batch could ever be prepared")));
+        assert!(too_many.iter().all(|finding| finding.severity > Severity::Refuse), "{too_many:?}");
     }
 }

@@ -50,6 +50,14 @@ impl Finding {
         Self { topic: Some(Arc::clone(topic)), ..self }
     }
 
+    /// Nobody is refused for what was only assumed.
+    pub(super) fn if_found(self, found: bool) -> Self {
+        match self.severity {
+            Severity::Refuse if !found => Self { severity: Severity::Warn, ..self },
+            Severity::Refuse | Severity::Warn | Severity::Note => self,
+        }
+    }
+
     /// True if it makes the pipeline of this topic impossible.
     pub fn refuses(&self, topic: &str) -> bool {
         self.severity == Severity::Refuse && self.topic.as_deref().is_none_or(|own| own == topic)

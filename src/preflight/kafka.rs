@@ -37,17 +37,21 @@ pub(super) fn findings(need: &Need, facts: &KafkaFacts) -> Vec<Finding> {
         let least = reader.number("group.min.session.timeout.ms", 6000);
         (session, least, reader.number("group.max.session.timeout.ms", 1_800_000))
     });
+    let limits_found = reader.has("group.min.session.timeout.ms") && reader.has("group.max.session.timeout.ms");
+    let metadata_found = reader.has("offset.metadata.max.bytes");
     let own = facts.offsets_topic.as_ref().ok().and_then(|own| own.get("min.insync.replicas")?.parse().ok());
     let copies = facts.copies.and_then(|copies| i64::try_from(copies).ok()).unwrap_or(replication);
 
-    let mut findings = metadata_room(need, metadata);
+    let mut findings: Vec<_> =
+        metadata_room(need, metadata).into_iter().map(|finding| finding.if_found(metadata_found)).collect();
     findings.extend(kept_positions(retention));
     // What is only assumed of copies would be a guess about somebody's disks.
     if facts.broker.is_ok() {
         findings.extend(safe_positions(facts.brokers, copies, own.unwrap_or(in_sync)));
     }
     findings.extend(match session {
-        Some((session, least, most)) => session_time_out(session, least, most),
+        // The brokers say themselves what is wrong with a session time-out; assumed limits would only mislead.
+        Some((session, least, most)) => session_time_out(session, least, most).filter(|_| limits_found),
         None => newer_protocol(&facts.broker),
     });
     findings.extend(reader.not_asked("the brokers", "DescribeConfigs on the cluster lets the user ask"));
@@ -236,5 +240,10 @@ mod tests {
             found[0].what
         );
         assert_eq!(names(&findings(&need(2, None), &facts)), [("not-asked", Severity::Note)]);
+        // Nobody is refused for what is assumed.
+        for need in [need(2, Some(1)), need(500, None)] {
+            let found = findings(&need, &facts);
+            assert!(found.iter().all(|finding| finding.severity > Severity::Refuse), "{found:?}");
+        }
     }
 }

@@ -55,6 +55,12 @@ impl<'a> Reader<'a> {
         })
     }
 
+    /// True if the setting was found: only then may it refuse a pipeline.
+    fn has(&self, name: &str) -> bool {
+        let found = |settings: &BTreeMap<String, String>| settings.get(name)?.trim().parse::<i64>().ok();
+        self.asked.as_ref().ok().and_then(found).is_some()
+    }
+
     /// What could not be asked, and what is taken for it.
     fn not_asked(self, of: &str, remedy: &str) -> Option<Finding> {
         if self.assumed.is_empty() {
