@@ -409,7 +409,8 @@ impl State {
         if self.allows(Fault::Move) {
             for partition in group.stored.keys() {
                 let from = group.holder(*partition);
-                let to = group.seats.keys().filter(|seat| Some(**seat) != from);
+                // A lone member gets it back itself.
+                let to = group.seats.keys().filter(|seat| Some(**seat) != from || group.seats.len() == 1);
                 actions.extend(
                     to.map(|seat| Action::Rebalance { taken: Some(*partition), given: [(*partition, *seat)].into() }),
                 );

@@ -147,6 +147,14 @@ pub(crate) const ALL: &[World] = &[
         soak: &[(Resend, 1), (Crash, 1)],
         ..PLAIN
     },
+    // Partitions are taken and given back to the same member, as eager rebalances do.
+    World {
+        name: "taken and given back",
+        owners: &[0, 0],
+        faults: &[(Move, 2), (Deadline, 1), (Unclear, 1)],
+        soak: &[(Move, 3), (Crash, 1)],
+        ..PLAIN
+    },
     // A batch is visible and not advanced, the next one is dropped by a revocation; the partition that stays goes back to
     // the start of the dropped batch, not to its stored position.
     World {
