@@ -467,10 +467,12 @@ impl State {
         self.digest
     }
 
-    /// Every record has arrived once, or everybody has stopped for a person.
+    /// Every record has arrived once, or everybody has stopped for a person. Nothing is asked for of a topic that was
+    /// created again but that its rows are not mistaken for the old ones.
     pub(crate) fn is_settled(&self, world: &World) -> bool {
         let stopped = |member: &Arc<Member>| member.end == Some(End::Stopped);
-        self.outside.is_complete(world) || self.members.iter().all(stopped)
+        let again = self.outside.origin.topic > 0;
+        self.outside.is_complete(world) || again || self.members.iter().all(stopped)
     }
 }
 

@@ -179,6 +179,16 @@ pub(crate) const ALL: &[World] = &[
         faults: &[(Crash, 1)],
         ..PLAIN
     },
+    // First positions are stored while others are settled.
+    World {
+        name: "first positions",
+        owners: &[0, 0],
+        start: Some(StartWish::Earliest),
+        cold: true,
+        faults: &[(Crash, 1), (Move, 1), (Half, 1)],
+        soak: &[(Crash, 2), (Unclear, 1)],
+        ..PLAIN
+    },
     World { name: "another mapping", tables: 2, members: 2, faults: &[(TimeOut, 1), (Remap, 1), (Crash, 1)], ..PLAIN },
     // The topic is created again; a late commit of an old position is taken by the broker.
     World { name: "the topic again", records: 2, faults: &[(Recreate, 1), (SlowCommit, 1), (Crash, 1)], ..PLAIN },
