@@ -126,7 +126,8 @@ impl Protocol {
         if self.has_unsettled() {
             self.give_way();
         }
-        if reading.settles {
+        // A first position that is being stored meanwhile comes first; then positions are read again.
+        if reading.settles && self.call.is_none() {
             self.begin_settlement(stored);
         }
         self.join(ready);

@@ -49,6 +49,19 @@ fn a_first_position_waits_for_the_end_of_a_settlement() {
 }
 
 #[test]
+fn a_settlement_waits_for_the_end_of_a_first_position() {
+    let mut scene = Scene::new();
+    scene.put(0, 0, &Metadata { origin: starts::origin(3).origin, ..intent(7, 10, &["a"]) });
+    scene.stored.insert(1, None);
+    scene.give(&[0, 1]);
+    assert_eq!(scene.read(), ["resolve earliest 1", "read 0"]);
+    assert_eq!(scene.resolve(&[(1, 0)]), ["record 1@0"]);
+    assert_eq!(scene.read(), [""; 0], "what it says is read again once the call has ended");
+    assert_eq!(scene.store(), ["(started 1@0)", "read 0"]);
+    assert_eq!(scene.read(), ["ask 7:a"]);
+}
+
+#[test]
 fn a_reload_holds_nothing_but_the_range_of_its_intent() {
     for ranges in [vec![(0, 0..9)], vec![(0, 0..11)], vec![(1, 0..10)], vec![(0, 0..10), (1, 0..3)], vec![]] {
         let mut scene = reloading();

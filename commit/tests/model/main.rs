@@ -1,5 +1,5 @@
 //! The production core in small worlds, explored to the end: no order of events and faults breaks a rule, and each rule
-//! is needed. `LOADLOCK_MODEL=soak` raises the budgets of faults.
+//! is needed. `LOADLOCK_MODEL=soak` raises the budgets of faults, `LOADLOCK_MODEL_WORLD` names the one world to explore.
 
 mod canon;
 mod consumer;
@@ -45,7 +45,8 @@ fn show(broken: &Counterexample) -> String {
 fn every_world_is_explored_to_the_end() {
     let seen = Arc::new(Seen::default());
     println!("{:<28} {:>9} {:>9} {:>5} {:>7}", "world", "states", "unique", "depth", "seconds");
-    for world in worlds::ALL {
+    let wanted = std::env::var("LOADLOCK_MODEL_WORLD").ok();
+    for world in worlds::ALL.iter().filter(|world| wanted.as_ref().is_none_or(|wanted| wanted == world.name)) {
         let Outcome { states, unique, depth, seconds, cut_off, broken } =
             explore(Run { world, mutant: None, soak: soak(), threads: THREADS }, &seen);
         let end = if cut_off { "CUT OFF" } else { "explored to the end" };
@@ -57,7 +58,7 @@ fn every_world_is_explored_to_the_end() {
         println!("{times:>9} {name}");
     }
     let never: Vec<_> = seen.all().into_iter().filter(|(_, times)| *times == 0).map(|(name, _)| name).collect();
-    assert_eq!(never, Vec::<String>::new(), "never happened");
+    assert!(wanted.is_some() || never.is_empty(), "never happened: {never:?}");
 }
 
 #[test]

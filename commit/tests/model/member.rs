@@ -91,6 +91,8 @@ pub(crate) struct Member {
     given: BTreeSet<Partition>,
     frontier: BTreeMap<Partition, Offset>,
     filling: Option<Filling>,
+    /// The topic that it has last seen, by how often it was created again.
+    pub(crate) topic: u8,
     /// Its configuration.
     pub(crate) mapping: u8,
     /// Where a fill begins that goes back too far, if this process makes that mistake.
@@ -136,6 +138,7 @@ impl Member {
             given: BTreeSet::new(),
             frontier: BTreeMap::new(),
             filling: None,
+            topic: 0,
             mapping,
             rewound: BTreeMap::new(),
             carried: BTreeMap::new(),

@@ -33,6 +33,8 @@ pub(crate) enum Broken {
     Eo8,
     /// A range was loaded again from other records, or by another mapping.
     Reload,
+    /// Rows of a topic that was created again are recorded under the id of the one before.
+    Topic,
     /// A partition started at records that were there before the pipeline.
     Start,
     /// A pipeline stopped without a reason that the rules know.
@@ -107,6 +109,11 @@ impl Outside {
                 load.recorded.insert(*partition);
             }
         }
+        let rows =
+            self.engine.loads.iter().filter(|((of, _), _)| intent.as_ref().is_some_and(|(n, _)| name(*n, 0).0 == *of));
+        if rows.clone().any(|(_, load)| load.origin.topic > 0) && !self.is_of_now(metadata) {
+            self.break_rule(Broken::Topic);
+        }
         let Some(before) = before else {
             self.firsts.insert(*partition, *offset);
             if *offset < world.start_at() {
@@ -117,11 +124,23 @@ impl Outside {
         if !invariants::never_back(before.offset, *offset) {
             self.break_rule(Broken::Eo5);
         }
-        self.all_visible(*partition, before.offset..*offset, world);
+        if self.is_of_now(metadata) {
+            self.all_visible(*partition, before.offset..*offset, world);
+        }
         self.replaced(&before, intent.as_ref().map(|(nonce, _)| *nonce));
         if let (Some((before, _)), Some((after, _))) = (intent_of(&before.metadata), intent) {
             self.loaded_again(before, after);
         }
+    }
+
+    /// Id of the topic.
+    pub(crate) fn topic_id(&self) -> &'static str {
+        if self.origin.topic == 0 { "T" } else { "U" }
+    }
+
+    /// Whether a position belongs to the topic that is there now.
+    fn is_of_now(&self, metadata: &str) -> bool {
+        Metadata::parse(metadata).is_ok_and(|metadata| metadata.topic_id.as_deref() == Some(self.topic_id()))
     }
 
     /// EO-2 for offsets that a position has just passed.

@@ -409,7 +409,8 @@ impl State {
         if self.allows(Fault::Move) {
             for partition in group.stored.keys() {
                 let from = group.holder(*partition);
-                let to = group.seats.keys().filter(|seat| Some(**seat) != from);
+                // A lone member gets it back itself.
+                let to = group.seats.keys().filter(|seat| Some(**seat) != from || group.seats.len() == 1);
                 actions.extend(
                     to.map(|seat| Action::Rebalance { taken: Some(*partition), given: [(*partition, *seat)].into() }),
                 );
@@ -466,10 +467,12 @@ impl State {
         self.digest
     }
 
-    /// Every record has arrived once, or everybody has stopped for a person.
+    /// Every record has arrived once, or everybody has stopped for a person. Nothing is asked for of a topic that was
+    /// created again but that its rows are not mistaken for the old ones.
     pub(crate) fn is_settled(&self, world: &World) -> bool {
         let stopped = |member: &Arc<Member>| member.end == Some(End::Stopped);
-        self.outside.is_complete(world) || self.members.iter().all(stopped)
+        let again = self.outside.origin.topic > 0;
+        self.outside.is_complete(world) || again || self.members.iter().all(stopped)
     }
 }
 

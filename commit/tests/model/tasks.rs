@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use loadlock_commit::domain::{Partition, PositionToStore, Range, RecordAnswer, Stored, TxnState};
 use loadlock_commit::metadata::OriginStart;
-use loadlock_commit::{Event, Tag, Ticket};
+use loadlock_commit::{Event, Stop, StopCode, Tag, Ticket};
 
 use crate::consumer::Recording;
 use crate::engine::{name, name_of};
@@ -62,6 +62,7 @@ impl Member {
                 self.tasks.push(Task::Tell(positions_event(ticket, now, hands)));
             }
             Task::Read { ticket } => {
+                self.topic = hands.outside.origin.topic;
                 let stored = hands.outside.group.stored.clone();
                 self.tasks.push(Task::Tell(positions_event(ticket, stored, hands)));
             }
@@ -167,6 +168,10 @@ impl Member {
             let event = Event::Recorded { ticket, answer, read: BTreeMap::new(), doubtful: false };
             return self.tasks.push(Task::Tell(event));
         };
+        if hands.mutant != Some(Mutant::HidesTopicId) && self.topic != hands.outside.origin.topic {
+            let what = "the topic was created again".to_owned();
+            return self.step(Event::Halt(Stop { code: StopCode::TopicChanged, what }), hands);
+        }
         let age = self.consumer.age;
         let request = Request { seat, age, positions: positions.clone() };
         let (outside, world) = (&mut *hands.outside, hands.world);
@@ -224,11 +229,15 @@ impl Member {
     }
 
     pub(crate) fn leave_requests(&mut self, hands: &mut Hands<'_>) {
+        // A request that has left has passed the look at the topic's id.
+        let now = hands.outside.origin.topic;
         for task in &self.tasks {
             let late = match task {
-                Task::Record { positions, .. } if self.consumer.recording.is_none() => self.consumer.seat.map(|seat| {
-                    Late::Store(Request { seat, age: self.consumer.age, positions: positions.clone() }, None)
-                }),
+                Task::Record { positions, .. } if self.consumer.recording.is_none() && self.topic == now => {
+                    self.consumer.seat.map(|seat| {
+                        Late::Store(Request { seat, age: self.consumer.age, positions: positions.clone() }, None)
+                    })
+                }
                 Task::Commit { txn, .. } => {
                     let (nonce, table) = named(txn, hands.world);
                     Some(Late::Commit(nonce, table))
@@ -293,6 +302,6 @@ impl Member {
 fn positions_event(ticket: Ticket, stored: BTreeMap<Partition, Option<Stored>>, hands: &Hands<'_>) -> Event {
     let outside = &*hands.outside;
     let log = outside.ends.iter().map(|(partition, end)| (*partition, Range { start: 0, end: *end })).collect();
-    let topic_id = Some(if outside.origin.topic == 0 { "T" } else { "U" }.to_owned());
+    let topic_id = Some(outside.topic_id().to_owned());
     Event::Positions { ticket, stored, log, topic_id, cluster_id: None, now_ms: outside.now() }
 }

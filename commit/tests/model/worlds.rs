@@ -147,6 +147,14 @@ pub(crate) const ALL: &[World] = &[
         soak: &[(Resend, 1), (Crash, 1)],
         ..PLAIN
     },
+    // Partitions are taken and given back to the same member, as eager rebalances do.
+    World {
+        name: "taken and given back",
+        owners: &[0, 0],
+        faults: &[(Move, 2), (Deadline, 1), (Unclear, 1)],
+        soak: &[(Move, 3), (Crash, 1)],
+        ..PLAIN
+    },
     // A batch is visible and not advanced, the next one is dropped by a revocation; the partition that stays goes back to
     // the start of the dropped batch, not to its stored position.
     World {
@@ -169,6 +177,16 @@ pub(crate) const ALL: &[World] = &[
         records: 2,
         later: 1,
         faults: &[(Crash, 1)],
+        ..PLAIN
+    },
+    // First positions are stored while others are settled.
+    World {
+        name: "first positions",
+        owners: &[0, 0],
+        start: Some(StartWish::Earliest),
+        cold: true,
+        faults: &[(Crash, 1), (Move, 1), (Half, 1)],
+        soak: &[(Crash, 2), (Unclear, 1)],
         ..PLAIN
     },
     World { name: "another mapping", tables: 2, members: 2, faults: &[(TimeOut, 1), (Remap, 1), (Crash, 1)], ..PLAIN },
