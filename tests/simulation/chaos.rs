@@ -92,7 +92,7 @@ async fn coordinate(sim: Sim) {
         let news = sim.stir.notified();
         tokio::select! {
             () = news => sim.latency().await,
-            () = tokio::time::sleep(Duration::from_secs(1)) => {}
+            () = tokio::time::sleep(Duration::from_secs(2)) => {}
         }
         let news = {
             let world = &mut *sim.lock();

@@ -12,7 +12,7 @@ use crate::broker::MemberId;
 use crate::world::{Life, Sim};
 
 /// Time between two heartbeats when nothing happens.
-const BEAT: Duration = Duration::from_millis(500);
+const BEAT: Duration = Duration::from_secs(1);
 
 /// A client's place in the group.
 #[derive(Default)]

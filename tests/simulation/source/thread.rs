@@ -24,10 +24,10 @@ use crate::mutant::Mutant;
 use crate::world::{Life, Sim};
 
 /// Longest sleep when nothing is going on.
-const NAP: Duration = Duration::from_millis(400);
+const NAP: Duration = Duration::from_secs(1);
 
 /// Longest sleep while something is waited for that wakes nobody.
-const SHORT_NAP: Duration = Duration::from_millis(20);
+const SHORT_NAP: Duration = Duration::from_millis(40);
 
 /// Partitions that leave, until the pipeline lets them go.
 pub(super) struct Leaving {
