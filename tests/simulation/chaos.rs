@@ -150,7 +150,7 @@ fn fault(sim: &Sim, rng: &mut Rng) {
         (choice, world.lives.get(place).cloned().flatten())
     };
     let Some(life) = life.filter(|life| !life.is_dead()) else { return };
-    sim.note(|| format!("fault {choice} at {}", life.place));
+    sim.note(&format!("fault {choice} at {}", life.place));
     match choice {
         0 | 1 => {
             sim.count("crashes");
@@ -182,7 +182,7 @@ fn freeze(sim: &Sim, rng: &mut Rng, life: Arc<Life>) {
         if time > SESSION && !life.is_dead() && life.is_frozen() {
             sim.count("processes held beyond their session");
         }
-        sim.note(|| format!("{} goes on", life.place));
+        sim.note(&format!("{} goes on", life.place));
         life.freeze(false);
         sim.stir();
     });
@@ -234,7 +234,7 @@ impl World {
 // ---- the end ---------------------------------------------------------------------------------------------------------
 
 fn heal(sim: &Sim) {
-    sim.note(|| "healed".to_owned());
+    sim.note("healed");
     let lives = {
         let world = &mut *sim.lock();
         world.healed = true;
@@ -251,7 +251,7 @@ fn heal(sim: &Sim) {
 }
 
 fn close(sim: &Sim) {
-    sim.note(|| "closing".to_owned());
+    sim.note("closing");
     let lives = {
         let mut world = sim.lock();
         world.closing = true;

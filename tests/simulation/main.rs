@@ -4,8 +4,12 @@
 //!
 //! `LOADLOCK_SEED=n` runs one seed and shows what led to its end, `LOADLOCK_SEEDS=n` the first n, `LOADLOCK_SEEDS=0` goes
 //! on until something fails.
+//!
+//! What a seed repeats: dice, nonces, jitter and time are its own. Decoding runs on threads of the real machine; the
+//! simulated clock stands still meanwhile, but which of two tasks goes first in the same millisecond can differ from run
+//! to run, and with it, rarely, the rest. So a failing run shows its own trace.
 
-#![expect(clippy::print_stdout, clippy::panic, reason = "a failing seed shows itself and what led to it")]
+#![expect(clippy::print_stdout, reason = "a failing seed shows itself and what led to it")]
 
 // The group, the judge and the dice are those of the world around the protocol alone.
 #[path = "../../commit/tests/world/broker.rs"]
@@ -29,6 +33,7 @@ mod tally;
 mod wire;
 mod world;
 
+use std::collections::VecDeque;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -51,14 +56,15 @@ fn number(variable: &str) -> Option<u64> {
 struct Outcome {
     violations: Vec<Violation>,
     tally: Tally,
-    trace: Vec<String>,
+    /// What led to it.
+    trace: VecDeque<String>,
 }
 
-fn run(seed: u64, mutant: Option<Mutant>, traced: bool) -> Outcome {
+fn run(seed: u64, mutant: Option<Mutant>) -> Outcome {
     let directory = tempfile::tempdir().expect("a directory");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     runtime.expect("a runtime").block_on(async {
-        let sim = Shared::new(seed, mutant, traced, directory.path().join("letters"));
+        let sim = Shared::new(seed, mutant, directory.path().join("letters"));
         chaos::run(&sim).await;
         let trace = sim.trace();
         let mut world = sim.lock();
@@ -67,26 +73,24 @@ fn run(seed: u64, mutant: Option<Mutant>, traced: bool) -> Outcome {
     })
 }
 
-/// Shows a seed and what led to its end.
-fn show(seed: u64, mutant: Option<Mutant>) -> Outcome {
+/// Shows what led to the end of a seed.
+fn show(seed: u64, outcome: &Outcome) {
     println!("LOADLOCK_SEED={seed}");
-    let outcome = run(seed, mutant, true);
     for line in &outcome.trace {
         println!("{line}");
     }
     for Violation { rule, what } in &outcome.violations {
         println!("{rule}: {what}");
     }
-    outcome
 }
 
-/// Runs seeds on every core, in order, until one has an end that is `wanted`; that seed, and the sum of all tallies.
+/// Runs seeds in order until one has an end that is `wanted`: that seed with its outcome, and the sum of all tallies.
 fn search(
     seeds: std::ops::Range<u64>,
     mutant: Option<Mutant>,
     threads: usize,
     wanted: impl Fn(&Outcome) -> bool + Sync,
-) -> (Option<u64>, Tally) {
+) -> (Option<(u64, Outcome)>, Tally) {
     let next = AtomicU64::new(seeds.start);
     let found = Mutex::new((None, Tally::default()));
     let work = || {
@@ -95,11 +99,11 @@ fn search(
             if seed >= seeds.end {
                 return;
             }
-            let outcome = run(seed, mutant, false);
+            let outcome = run(seed, mutant);
             let (found, tally) = &mut *found.lock().expect("no panic");
             tally.add(&outcome.tally);
-            if wanted(&outcome) && found.is_none_or(|first| seed < first) {
-                *found = Some(seed);
+            if wanted(&outcome) && found.as_ref().is_none_or(|(first, _)| seed < *first) {
+                *found = Some((seed, outcome));
                 next.store(seeds.end, Ordering::Relaxed);
             }
         }
@@ -114,22 +118,22 @@ fn search(
 
 #[test]
 fn every_record_arrives_once() {
-    let fails = |outcome: &Outcome| !outcome.violations.is_empty();
-    let (failed, tally) = match (number("LOADLOCK_SEED"), number("LOADLOCK_SEEDS")) {
-        (Some(seed), _) => {
-            let outcome = show(seed, None);
-            (fails(&outcome).then_some(seed), outcome.tally)
-        }
-        (None, Some(0)) => search(0..u64::MAX, None, cores(), fails),
-        (None, seeds) => search(0..seeds.unwrap_or(SEEDS), None, cores(), fails),
+    let seeds = match (number("LOADLOCK_SEED"), number("LOADLOCK_SEEDS")) {
+        (Some(seed), _) => seed..seed + 1,
+        (None, Some(0)) => 0..u64::MAX,
+        (None, seeds) => 0..seeds.unwrap_or(SEEDS),
     };
+    let complete = seeds.start == 0 && seeds.end >= SEEDS;
+    let chosen = number("LOADLOCK_SEED");
+    let fails = |outcome: &Outcome| !outcome.violations.is_empty();
+    let (found, tally) = search(seeds, None, cores(), |outcome| chosen.is_some() || fails(outcome));
     println!("{}", tally.lines());
-    if let Some(seed) = failed {
-        show(seed, None);
-        panic!("a rule was broken\nLOADLOCK_SEED={seed}");
+    if let Some((seed, outcome)) = found {
+        show(seed, &outcome);
+        assert!(!fails(&outcome), "a rule was broken\nLOADLOCK_SEED={seed}");
     }
     // A few seeds can't see everything.
-    if number("LOADLOCK_SEED").is_none() && number("LOADLOCK_SEEDS").is_none_or(|seeds| seeds >= SEEDS) {
+    if complete {
         assert_eq!(tally.missing(WANTED), Vec::<&str>::new(), "never happened");
     }
 }
@@ -144,7 +148,7 @@ fn seen(mutant: Mutant) {
         outcome.violations.iter().any(|violation| matches!(violation.rule, "EO-1" | "EO-2"))
     };
     let (found, _) = search(0..SEEDS, Some(mutant), 1, damage);
-    println!("{mutant:?}: seed {found:?}");
+    println!("{mutant:?}: seed {:?}", found.as_ref().map(|(seed, _)| seed));
     assert!(found.is_some(), "{mutant:?} did no damage in {SEEDS} seeds");
 }
 

@@ -31,7 +31,7 @@ pub(crate) async fn dwell(sim: Sim, place: usize, mut rng: Rng) {
         life.add(main.abort_handle());
         let ended = main.await;
         life.kill();
-        sim.note(|| format!("{place}: ended: {ended:?}"));
+        sim.note(&format!("{place}: ended: {ended:?}"));
         match ended {
             Ok(Ok(())) => sim.count("processes drained"),
             Ok(Err(stop)) => stopped(&mut sim.lock(), stop),

@@ -132,7 +132,7 @@ impl Served {
         let Some(asked) = asked(kind, head) else {
             return self.connection.answer("404 Not Found", "", "{}").await;
         };
-        self.sim.note(|| format!("{}: {:?} {:?}", self.life.place, asked.step, asked.named));
+        self.sim.note(&format!("{}: {:?} {:?}", self.life.place, asked.step, asked.named));
         self.rng = self.life.dice_for((&asked.named, asked.step, self.frontend));
         let rows = match asked.step {
             Step::Load if self.frontend => {
@@ -181,7 +181,7 @@ impl Served {
             };
             world.tally.count(what);
             drop(world);
-            self.sim.note(|| format!("{}: {what}", self.life.place));
+            self.sim.note(&format!("{}: {what}", self.life.place));
             self.life.kill();
             return true;
         }
@@ -193,7 +193,7 @@ impl Served {
         let Self { sim, rng, life, .. } = &mut self;
         let kind = sim.lock().climate.engine;
         if !matches!(fate, Fate::Arrives) {
-            sim.note(|| format!("{}: {:?} meets {fate:?}", life.place, asked.step));
+            sim.note(&format!("{}: {:?} meets {fate:?}", life.place, asked.step));
         }
         match fate {
             Fate::Arrives => {

@@ -1,6 +1,6 @@
 //! What all processes share: the log, the group, the engine, and the judge who sees everything.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::ops::{Deref, DerefMut};
 use std::path::PathBuf;
@@ -68,7 +68,7 @@ pub(crate) struct World {
     intents: BTreeMap<Label, Nonce>,
     /// Frontends that can't be reached until then.
     pub(crate) away_until: Option<Instant>,
-    trace: Option<Vec<String>>,
+    trace: VecDeque<String>,
 }
 
 /// The world in somebody's hands.
@@ -98,7 +98,7 @@ impl Drop for Held<'_> {
 }
 
 impl Shared {
-    pub(crate) fn new(seed: u64, mutant: Option<Mutant>, traced: bool, letters: PathBuf) -> Sim {
+    pub(crate) fn new(seed: u64, mutant: Option<Mutant>, letters: PathBuf) -> Sim {
         let mut rng = Rng::new(seed);
         let mut climate = Climate::new(&mut rng);
         if mutant.is_some() {
@@ -120,7 +120,7 @@ impl Shared {
             heard_of: BTreeMap::new(),
             intents: BTreeMap::new(),
             away_until: None,
-            trace: traced.then(Vec::new),
+            trace: VecDeque::new(),
             climate,
             rng,
             topic,
@@ -142,14 +142,14 @@ impl Shared {
         self.lock().tally.count(what);
     }
 
-    pub(crate) fn note(&self, what: impl FnOnce() -> String) {
+    /// Takes down what happens, for the seed that fails.
+    pub(crate) fn note(&self, what: &str) {
+        let line = format!("{:>9} ms  {what}", self.born.elapsed().as_millis());
         let mut world = self.lock();
-        if world.trace.is_some() {
-            let line = format!("{:>9} ms  {}", self.born.elapsed().as_millis(), what());
-            if let Some(trace) = world.trace.as_mut().filter(|trace| trace.len() < LINES * 100) {
-                trace.push(line);
-            }
+        if world.trace.len() == LINES {
+            world.trace.pop_front();
         }
+        world.trace.push_back(line);
     }
 
     /// The world, with the dice of whoever looks at it. Each has dice of its own, so that what happens does not hang on
@@ -169,10 +169,8 @@ impl Shared {
         tokio::time::sleep(Duration::from_millis(u64::try_from(ms).unwrap_or(0))).await;
     }
 
-    pub(crate) fn trace(&self) -> Vec<String> {
-        let mut trace = self.lock().trace.take().unwrap_or_default();
-        let from = trace.len().saturating_sub(LINES);
-        trace.split_off(from)
+    pub(crate) fn trace(&self) -> VecDeque<String> {
+        std::mem::take(&mut self.lock().trace)
     }
 }
 

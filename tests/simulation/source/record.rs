@@ -243,7 +243,7 @@ async fn arrival(sim: &Sim, life: &Arc<Life>, mut rng: Rng, request: Request) ->
         sim.latency(&mut rng).await;
         if sim.with(&mut rng).strikes() {
             sim.count("an OffsetCommit dies with its process");
-            sim.note(|| format!("{}: killed before an OffsetCommit", life.place));
+            sim.note(&format!("{}: killed before an OffsetCommit", life.place));
             return life.kill();
         }
         let answer = {
@@ -256,11 +256,11 @@ async fn arrival(sim: &Sim, life: &Arc<Life>, mut rng: Rng, request: Request) ->
                 other => other,
             }
         };
-        sim.note(|| format!("{}: broker says {answer:?} to {request:?}", life.place));
+        sim.note(&format!("{}: broker says {answer:?} to {request:?}", life.place));
         sim.stir();
         if sim.with(&mut rng).strikes() {
             sim.count("an OffsetCommit arrives, and its process dies");
-            sim.note(|| format!("{}: killed behind an OffsetCommit", life.place));
+            sim.note(&format!("{}: killed behind an OffsetCommit", life.place));
             return life.kill();
         }
         sim.latency(&mut rng).await;

@@ -270,7 +270,7 @@ impl Thread {
     }
 
     fn tell(&self, event: SourceEvent) {
-        self.sim.note(|| format!("{}: {event:?}", self.life.place));
+        self.sim.note(&format!("{}: {event:?}", self.life.place));
         let _nobody_listens = self.ends.events.send(event);
     }
 
