@@ -14,8 +14,10 @@ mod assemble;
 mod calls;
 mod fill;
 mod identity;
+mod points;
 mod report;
 mod run_all;
+mod tags;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -29,16 +31,18 @@ use self::assemble::DecodedChunk;
 use self::fill::{Filling, SealedBatch};
 use self::identity::Identity;
 use self::report::Reporter;
-pub use self::run_all::{run_all, run_one};
+pub use self::run_all::{Decisions, run_all, run_one};
+pub use self::tags::{mapping_tag, pipeline_tag};
 use crate::batch::{Limits, Progress};
-use crate::commit::{Effect, Event, Protocol, Stop, StopCode, Ticket};
+use crate::commit::{Decide, Effect, Event, Stop, StopCode, Ticket};
 use crate::config;
 use crate::dead_letter::DeadLetters;
 use crate::decode::Decoder;
-use crate::domain::{Offset, Partition, Table};
+use crate::domain::{Delivery, Offset, Partition, Table};
 use crate::load::Loader;
 use crate::record::Chunk;
 use crate::source::{Control, Source, SourceEvent, Tenure};
+use crate::telemetry::STEPS;
 
 /// How long the engine is given to roll back what was dropped at the end.
 const ROLLED_BACK_WITHIN: Duration = Duration::from_secs(5);
@@ -55,11 +59,12 @@ struct Pipeline {
     decode_tasks_max: usize,
     start: config::Start,
 
-    protocol: Protocol,
+    protocol: Box<dyn Decide>,
     source: Control,
     decoder: Arc<Decoder>,
     columns: Vec<Vec<String>>,
     load_headers: Vec<BTreeMap<String, String>>,
+    deliveries: Vec<Delivery>,
     loader: Loader,
     dead_letters: Option<Arc<DeadLetters>>,
 
@@ -209,6 +214,7 @@ impl Pipeline {
     fn step(&mut self, event: Event) {
         let mut events = VecDeque::from([event]);
         while let Some(event) = events.pop_front() {
+            tracing::trace!(target: STEPS, point = points::of_event(&event));
             for effect in self.protocol.step(event) {
                 events.extend(self.perform(effect));
             }
@@ -217,6 +223,7 @@ impl Pipeline {
 
     /// Carries out one effect. What is known at once comes back as an event; the rest becomes a call.
     fn perform(&mut self, effect: Effect) -> Option<Event> {
+        tracing::trace!(target: STEPS, point = points::of_effect(&effect));
         match effect {
             Effect::ReadPositions { ticket, partitions } => self.read_positions(ticket, partitions),
             Effect::Resolve { ticket, start, fresh, partitions } => self.resolve(ticket, start, fresh, partitions),

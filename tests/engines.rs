@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use loadlock::config::Timeouts;
-use loadlock::domain::{Label, Table, TxnId};
+use loadlock::domain::{Delivery, Label, Table, TxnId};
 use loadlock::load::engine::{Call, Engine, Reply, Response, Step};
 use loadlock::load::{Class, Doris, StarRocks, Target, TxnName};
 use serde::Deserialize;
@@ -100,6 +100,7 @@ fn step(word: &str) -> Step {
     match word {
         "begin" => Step::Begin,
         "load" => Step::Load,
+        "load-at-once" => Step::LoadAtOnce,
         "prepare" => Step::Prepare,
         "commit" => Step::Commit,
         "abort" => Step::Abort,
@@ -124,6 +125,7 @@ fn timeouts() -> Timeouts {
 
 fn target(columns: &[&str], headers: &[(&str, &str)]) -> Target {
     Target {
+        delivery: Delivery::ExactlyOnce,
         table: Table { database: "ods".into(), name: "表 1".into() },
         label: Label("ll-1".into()),
         columns: columns.iter().map(ToString::to_string).collect(),
@@ -196,6 +198,28 @@ fn doris_calls_have_the_shape_that_its_frontends_take() {
     for (call, expected) in calls {
         assert_eq!(shown(&call), expected);
     }
+}
+
+#[test]
+fn a_load_in_one_phase_has_nothing_around_it() {
+    let at_once = Target { delivery: Delivery::AtLeastOnce, ..target(&["id"], &[("two_phase_commit", "true")]) };
+    let (starrocks, doris) = (StarRocks::new(timeouts()), Doris::new(timeouts()));
+    for engine in [&starrocks as &dyn Engine, &doris] {
+        assert_eq!((engine.begin(&at_once), engine.prepare(&at_once)), (None, None), "{}", engine.name());
+        assert_eq!(engine.body_limit(&at_once), None, "{}: a second body would be a second load", engine.name());
+        assert!(engine.load(&at_once).streams());
+    }
+    let at_once = Target { headers: BTreeMap::new(), ..at_once };
+    assert_eq!(
+        shown(&starrocks.load(&at_once)),
+        "PUT /api/ods/%E8%A1%A8%201/_stream_load [columns: `id`, format: json, ignore_json_size: true, label: ll-1, \
+         max_filter_ratio: 0, strict_mode: true, strip_outer_array: true, timeout: 600]"
+    );
+    assert_eq!(
+        shown(&doris.load(&at_once)),
+        "PUT /api/ods/%E8%A1%A8%201/_stream_load [columns: `id`, format: json, label: ll-1, max_filter_ratio: 0, \
+         read_json_by_line: true, strict_mode: true, timeout: 600]"
+    );
 }
 
 #[test]

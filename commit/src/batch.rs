@@ -17,6 +17,7 @@ pub(super) struct Batch {
     /// Assignment that each partition belonged to when the batch was sealed: a partition that left and came back is
     /// not the batch's any more.
     pub(super) epochs: BTreeMap<Partition, u64>,
+    /// Loads in two phases, by table; what is loaded in one phase has nothing left to commit.
     pub(super) loads: BTreeMap<Tag, LoadState>,
     /// From the first moment on at which the intent may have reached the broker.
     pub(super) intent_sent: bool,
@@ -31,6 +32,8 @@ pub(super) enum Kind {
     Fresh,
     /// Rows loaded again for tables whose first load was aborted.
     Reload {
+        /// The intent that this brings to its end.
+        settles: Nonce,
         /// Tables that became visible under the earlier nonce.
         done: BTreeSet<Tag>,
         /// End and leader epoch of the last record, as the settled intent has them.
@@ -42,6 +45,8 @@ pub(super) enum Kind {
 pub(super) enum Phase {
     /// Records are being added.
     Filling,
+    /// Sealed; part of it becomes visible when it is prepared, which has to wait for the batch before.
+    Sealed,
     /// Sealed; the engine is preparing.
     Preparing,
     /// Prepared in all its tables.
@@ -85,6 +90,7 @@ impl Batch {
         self.phase < Phase::Recording
     }
 
+    /// True if there is anything to commit.
     pub(super) fn has_rows(&self) -> bool {
         !self.loads.is_empty()
     }

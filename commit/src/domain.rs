@@ -141,6 +141,17 @@ pub enum RecordAnswer {
     NotOwned,
 }
 
+/// What a route promises for its table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Delivery {
+    /// Loads in two phases: each record is visible exactly once.
+    #[default]
+    ExactlyOnce,
+    /// Loads that are visible at once, for tables that refuse two phases: nothing is lost, but whatever is interrupted
+    /// between its load and its stored position is loaded twice.
+    AtLeastOnce,
+}
+
 /// State of a load transaction as the engine tells it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TxnState {

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use super::batch::{Batch, Kind, Phase};
 use super::event::{Effect, Event, Notice, SealedRange, Stop, Ticket, Txn};
 use super::label::{Tag, label};
-use super::metadata::{Metadata, OriginStart};
-use super::positions::{ReadInFlight, ResolveInFlight};
+use super::metadata::{Metadata, OriginStart, noted_cluster};
+use super::positions::{Identity, ReadInFlight, ResolveInFlight};
 use super::record::Call;
 use super::settle::Settlement;
 use crate::domain::{Nonce, Offset, Partition, Ranges, Table, TxnId};
@@ -20,6 +20,8 @@ pub struct Settings {
     pub topic: String,
     /// Tables that the routes feed.
     pub tables: Vec<Table>,
+    /// Those of them that are loaded in one phase: visible once prepared, and never in an intent.
+    pub at_least_once: BTreeSet<Tag>,
     /// Digest of the mapping of all routes.
     pub mapping: Tag,
     /// Where to start without a position.
@@ -131,8 +133,9 @@ impl Protocol {
             Event::Assigned(partitions) => self.assigned(partitions),
             Event::Revoking(partitions) => self.revoking(partitions),
             Event::Lost(partitions) => self.lost(&partitions),
-            Event::Positions { ticket, stored, log, topic_id, now_ms } => {
-                self.positions_read(ticket, &stored, &log, topic_id, now_ms);
+            Event::Positions { ticket, stored, log, topic_id, cluster_id, now_ms } => {
+                let cluster = cluster_id.as_deref().map(noted_cluster);
+                self.positions_read(ticket, &stored, &log, &Identity { topic_id, cluster }, now_ms);
             }
             Event::Resolved { ticket, starts } => self.resolved(ticket, &starts),
             Event::Recorded { ticket, answer, read, doubtful } => self.recorded(ticket, &answer, &read, doubtful),
@@ -314,6 +317,7 @@ impl Protocol {
         }
         let Some(front) = self.batches.front() else { return };
         match front.phase {
+            Phase::Sealed => self.prepare_front(),
             Phase::Prepared if front.has_rows() => self.record_intent(),
             Phase::Prepared | Phase::Advancing => self.record_advance(),
             Phase::Filling | Phase::Preparing | Phase::Recording | Phase::Committing => {}

@@ -29,6 +29,7 @@ mod loader;
 mod options;
 mod plan;
 mod pump;
+mod questions;
 mod rows;
 mod settings;
 mod starrocks;

@@ -34,7 +34,7 @@ pub use secret::Secret;
 pub use select::UnknownTopic;
 pub use units::{show_duration, show_size};
 
-use crate::domain::{Offset, Partition, Table};
+use crate::domain::{Delivery, Offset, Partition, Table};
 
 /// A whole validated configuration.
 #[derive(Clone, Debug)]
@@ -181,6 +181,8 @@ pub struct Route {
     pub value: ValueForm,
     /// Columns in load order; names are unique.
     pub columns: Vec<Column>,
+    /// What is promised for the table.
+    pub delivery: Delivery,
     /// Engine headers of the load (`strict_mode`, `max_filter_ratio`, `timezone`, …), lower-case names.
     pub load_headers: BTreeMap<String, String>,
     /// Digest of everything that decides which rows come out of a record: 16 hex digits.

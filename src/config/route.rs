@@ -6,7 +6,7 @@ use toml::de::DeValue;
 
 use super::reader::{Item, Section};
 use super::{RejectPolicy, Route, Start, columns, decrypt, digest, headers, start};
-use crate::domain::Table;
+use crate::domain::{Delivery, Table};
 
 /// Longest name of a topic that Kafka takes.
 const TOPIC_MAX: usize = 249;
@@ -38,6 +38,8 @@ pub(super) fn read<'t>(mut section: Section<'t>, database: Option<&str>) -> Opti
     let value = decrypt::read(&mut section);
     let columns = columns::read(&mut section);
     let load_headers = section.take("load").map_or(Some(Default::default()), |item| headers::read(&item));
+    let delivery = section.take("delivery");
+    let delivery = delivery.map_or(Some(Delivery::ExactlyOnce), |item| self::delivery(&item));
     section.finish();
 
     let (topic, rejects) = (topic?, rejects?);
@@ -49,7 +51,7 @@ pub(super) fn read<'t>(mut section: Section<'t>, database: Option<&str>) -> Opti
     }
     let (table, value, columns, load_headers) = (table?, value?, columns?, load_headers?);
     let digest = digest::digest(&table, &value, &columns, load_headers.iter());
-    let route = Route { table, value, columns, load_headers, digest };
+    let route = Route { table, value, columns, load_headers, delivery: delivery?, digest };
     Some(Entry { topic, group: group?, start: start?, rejects, table: table_item?, route })
 }
 
@@ -102,6 +104,18 @@ fn table(item: &Item<'_>, database: Option<&str>) -> Option<Table> {
         return None;
     }
     Some(Table { database: Arc::from(database), name: Arc::from(name) })
+}
+
+fn delivery(item: &Item<'_>) -> Option<Delivery> {
+    const FORMS: &str = "\"exactly-once\" or \"at-least-once\"";
+    match item.string(FORMS)? {
+        "exactly-once" => Some(Delivery::ExactlyOnce),
+        "at-least-once" => Some(Delivery::AtLeastOnce),
+        other => {
+            item.error(format!("expected {FORMS}, found {other:?}"));
+            None
+        }
+    }
 }
 
 fn rejects_of(item: &Item<'_>) -> Option<RejectPolicy> {

@@ -6,12 +6,14 @@
 use std::collections::BTreeMap;
 
 use http::Method;
+use serde_json::{Value, json};
 
 use super::engine::{Call, Engine, Fields, Reply, Response, Step, clean, column_list, encode, seconds, sort};
+use super::question::{self, Listed, Question, named, quoted};
 use super::{Class, Failure, Target, TxnName, TxnState};
 use crate::config::Timeouts;
 use crate::decode::Framing;
-use crate::domain::TxnId;
+use crate::domain::{Delivery, TxnId};
 
 /// Columns of unique-key tables that `hidden_columns` names, because `columns` can't.
 const HIDDEN: &str = "__DORIS_";
@@ -103,7 +105,7 @@ impl Engine for Doris {
     }
 
     /// Lines are read one by one: the limit for JSON that a backend has to hold as a whole does not apply.
-    fn body_limit(&self) -> Option<u64> {
+    fn body_limit(&self, _target: &Target) -> Option<u64> {
         None
     }
 
@@ -133,13 +135,19 @@ impl Engine for Doris {
         headers.extend(target.headers.clone());
         let mut set = |name: &str, value: &str| headers.insert(name.to_owned(), value.to_owned());
         set("label", &target.label.0);
-        set("two_phase_commit", "true");
+        let step = match target.delivery {
+            Delivery::ExactlyOnce => {
+                set("two_phase_commit", "true");
+                Step::Load
+            }
+            Delivery::AtLeastOnce => Step::LoadAtOnce,
+        };
         set("format", "json");
         set("read_json_by_line", "true");
         set("timeout", &seconds(self.timeouts.transaction));
         let [database, table] = [&*target.table.database, &*target.table.name].map(encode);
         Call {
-            step: Step::Load,
+            step,
             method: Method::PUT,
             path: format!("/api/{database}/{table}/_stream_load"),
             headers: headers.into_iter().collect(),
@@ -196,6 +204,7 @@ impl Engine for Doris {
         }
         match step {
             Step::Load => loaded(&fields, verdict, message, &said),
+            Step::LoadAtOnce => loaded_at_once(&fields, verdict, message, &said),
             Step::Commit if verdict == "Success" || already(message, &["committed", "visible"]) => DONE,
             Step::Abort if verdict == "Success" || already(message, &["aborted"]) => DONE,
             Step::Begin | Step::Prepare | Step::Commit | Step::Abort | Step::Cancel | Step::State => {
@@ -203,6 +212,62 @@ impl Engine for Doris {
             }
         }
     }
+
+    /// `StmtExecutionAction`: the frontend asks itself over MySQL, as this user. Newer versions stream the answer unless
+    /// told otherwise.
+    fn query(&self, sql: &str) -> Question {
+        let mut question = Question::post("/api/query/internal/information_schema", &json!({ "stmt": sql }));
+        question.headers.push(("x-doris-stream".to_owned(), "false".to_owned()));
+        question
+    }
+
+    fn listed(&self, answer: &Response) -> Result<Listed, String> {
+        let data = enveloped(answer)?;
+        let columns = data.get("meta").map(question::columns).unwrap_or_default();
+        let rows = data.get("data").and_then(Value::as_array).ok_or("the answer has no rows")?;
+        let rows = rows.iter().map(|row| question::row(row, &columns)).collect();
+        Ok(Listed { columns, rows })
+    }
+
+    fn version(&self) -> &'static str {
+        "SELECT @@version_comment"
+    }
+
+    /// All of them on one page (`ConfigController`), for which a user needs the privilege ADMIN.
+    fn settings(&self, _names: &[&str]) -> Vec<Question> {
+        vec![Question::get("/rest/v1/config/fe")]
+    }
+
+    fn settings_in(&self, answer: &Response) -> Result<BTreeMap<String, String>, String> {
+        let data = enveloped(answer)?;
+        let columns = ["Name", "Value"].map(str::to_owned).to_vec();
+        let rows = data.get("rows").and_then(Value::as_array).ok_or("the answer has no settings")?;
+        let rows = rows.iter().map(|row| question::row(row, &columns)).collect();
+        Ok(Listed { columns, rows }.pairs("Name", "Value"))
+    }
+
+    /// What `SHOW TRANSACTION` has forgotten is forgotten.
+    fn history(&self, _txn: &TxnName) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn labels_like(&self, database: &str, pattern: &str) -> String {
+        format!("SHOW TRANSACTION FROM {} WHERE label LIKE {}", named(database), quoted(pattern))
+    }
+}
+
+/// What is in the frontend's envelope: `msg`, `code`, `data`.
+fn enveloped(answer: &Response) -> Result<Value, String> {
+    if answer.status != 200 {
+        return Err(question::refusal(answer));
+    }
+    let mut envelope = question::values(&answer.body)?.into_iter().next().unwrap_or_default();
+    if envelope.get("code").and_then(Value::as_i64) == Some(0) {
+        return Ok(envelope["data"].take());
+    }
+    let text = |name| envelope.get(name).and_then(Value::as_str).map(clean);
+    let said: Vec<String> = ["msg", "data"].into_iter().filter_map(text).collect();
+    Err(said.join(": "))
 }
 
 fn contains(text: &str, sign: &str) -> bool {
@@ -260,6 +325,17 @@ fn loaded(fields: &Fields, verdict: &str, message: &str, said: &str) -> Reply {
     }
 }
 
+/// The answer to a load in one phase. "Publish Timeout": committed, and visible a little later.
+fn loaded_at_once(fields: &Fields, verdict: &str, message: &str, said: &str) -> Reply {
+    match verdict {
+        "Success" | "Publish Timeout" => Reply::Done { id: fields.id(), counts: fields.counts() },
+        "Label Already Exists" => {
+            Reply::Failed { class: Class::Unclear, what: clean(said), error_url: None, id: related(message) }
+        }
+        _ => fields.failed(class(Step::LoadAtOnce, said), said),
+    }
+}
+
 /// The id in `… has already been used, relate to txn [18036]`: it stands nowhere else.
 fn related(message: &str) -> Option<TxnId> {
     let (_, rest) = message.split_once("relate to txn [")?;
@@ -280,7 +356,7 @@ fn class(step: Step, said: &str) -> Class {
         ],
         Step::Abort => &[("is already", Class::Refused), ("not found", Class::Unclear)],
         // The pre-commit at the end of a load: the frontend lost the transaction at a change of master.
-        Step::Load => &[("] not found", Class::Away)],
+        Step::Load | Step::LoadAtOnce => &[("] not found", Class::Away)],
         Step::Begin | Step::Prepare | Step::Cancel | Step::State => &[],
     };
     sort(said, own).or_else(|| sort(said, SIGNS)).unwrap_or(Class::Unclear)

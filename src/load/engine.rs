@@ -1,8 +1,11 @@
 //! What StarRocks and Doris have in common: the calls of a load and what their answers mean. Pure: a [`Call`] is data
 //! that the HTTP client performs, a [`Response`] is data that it brings back.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value};
 
+use super::question::{Listed, Question};
 use super::{Class, Counts, Failure, Target, TxnName, TxnState};
 use crate::decode::Framing;
 use crate::domain::TxnId;
@@ -14,10 +17,10 @@ pub trait Engine: Send + Sync {
     /// How rows stand in a body.
     fn framing(&self) -> Framing;
     /// Bytes after which the next body of the same transaction is begun; `None` if one body takes all.
-    fn body_limit(&self) -> Option<u64>;
+    fn body_limit(&self, target: &Target) -> Option<u64>;
     /// Opens a transaction; `None` if the load itself does.
     fn begin(&self, target: &Target) -> Option<Call>;
-    /// Sends rows into a transaction.
+    /// Sends rows into a transaction, or all rows of a load that is visible at once ([`Target::delivery`]).
     fn load(&self, target: &Target) -> Call;
     /// Prepares a transaction; `None` if the answer to the load already says that it is prepared.
     fn prepare(&self, target: &Target) -> Option<Call>;
@@ -34,6 +37,28 @@ pub trait Engine: Send + Sync {
     fn state(&self, txn: &TxnName) -> Call;
     /// Says what an answer means.
     fn read(&self, step: Step, answer: &Response) -> Reply;
+
+    /// A question in SQL that only reads.
+    fn query(&self, sql: &str) -> Question;
+    /// Rows of the answer to such a question.
+    ///
+    /// # Errors
+    /// The engine's words if it refused, or what is wrong with the answer.
+    fn listed(&self, answer: &Response) -> Result<Listed, String>;
+    /// SQL whose one cell holds the engine's version.
+    fn version(&self) -> &'static str;
+    /// Questions that together tell these settings of the frontends.
+    fn settings(&self, names: &[&str]) -> Vec<Question>;
+    /// Settings in an answer to one of them.
+    ///
+    /// # Errors
+    /// As [`Engine::listed`].
+    fn settings_in(&self, answer: &Response) -> Result<BTreeMap<String, String>, String>;
+    /// SQL about the end of a load that the engine itself has forgotten: a row is there only if it became visible. Each
+    /// looks in another place; none where the engine keeps no such history.
+    fn history(&self, txn: &TxnName) -> Vec<String>;
+    /// SQL whose column `label` names loads of a database that are remembered; `%` in the pattern is any text.
+    fn labels_like(&self, database: &str, pattern: &str) -> String;
 }
 
 /// The calls of a load transaction.
@@ -43,6 +68,8 @@ pub enum Step {
     Begin,
     /// Send rows.
     Load,
+    /// Send all rows of a load in one phase, which is visible with its answer.
+    LoadAtOnce,
     /// Prepare (StarRocks).
     Prepare,
     /// Make visible.
@@ -61,6 +88,7 @@ impl Step {
         match self {
             Self::Begin => "begin",
             Self::Load => "load",
+            Self::LoadAtOnce => "load in one phase",
             Self::Prepare => "prepare",
             Self::Commit => "commit",
             Self::Abort => "rollback",
@@ -86,7 +114,7 @@ pub struct Call {
 impl Call {
     /// True if rows are streamed as the body; all other calls have an empty one.
     pub fn streams(&self) -> bool {
-        self.step == Step::Load
+        matches!(self.step, Step::Load | Step::LoadAtOnce)
     }
 
     /// Value of a header, by lower-case name.

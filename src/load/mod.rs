@@ -4,6 +4,7 @@
 //! is asked and what its answers mean is pure ([`engine`], with the two dialects); `http` performs it.
 
 pub mod engine;
+pub mod question;
 pub mod retry;
 
 mod doris;
@@ -23,10 +24,11 @@ pub use doris::Doris;
 pub use failure::{Class, ERROR_LOG_BYTES, Failed, Failure};
 pub use http::{Network, Opened, SetupError, Stream};
 pub use loader::{Load, Loader};
+pub use question::{Listed, Unanswered};
 pub use starrocks::{BODY_LIMIT, StarRocks};
 
 pub use crate::domain::TxnState;
-use crate::domain::{Label, Table, TxnId};
+use crate::domain::{Delivery, Label, Table, TxnId};
 
 /// What a load goes into, and how.
 #[derive(Clone, Debug)]
@@ -37,6 +39,8 @@ pub struct Target {
     pub label: Label,
     /// Columns of the table that the rows fill; the keys of the rows.
     pub columns: Vec<String>,
+    /// In two phases, or visible at once.
+    pub delivery: Delivery,
     /// Engine headers of the route, lower-case names. Those that the protocol needs are not overridden by them.
     pub headers: BTreeMap<String, String>,
 }
@@ -63,7 +67,7 @@ pub struct Rows {
     pub permit: Option<Arc<OwnedSemaphorePermit>>,
 }
 
-/// A load whose rows are durable in the engine and not visible yet.
+/// A load whose rows are durable in the engine: not visible yet in two phases, visible or about to be in one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Prepared {
     /// Transaction id; Doris always names one.

@@ -6,11 +6,14 @@
 use std::collections::BTreeMap;
 
 use http::Method;
+use serde_json::{Value, json};
 
 use super::engine::{Call, Engine, Fields, Reply, Response, Step, clean, column_list, encode, seconds, sort};
+use super::question::{self, Listed, Question, quoted};
 use super::{Class, Failure, Target, TxnName, TxnState};
 use crate::config::Timeouts;
 use crate::decode::Framing;
+use crate::domain::Delivery;
 
 /// Largest body of one load. A backend keeps a JSON body in memory as a whole, and its own limit is 100 MB
 /// (`streaming_load_max_batch_size_mb`).
@@ -106,12 +109,16 @@ impl Engine for StarRocks {
         Framing::Array
     }
 
-    fn body_limit(&self) -> Option<u64> {
-        Some(self.body_limit)
+    /// In one phase each body would be a load of its own.
+    fn body_limit(&self, target: &Target) -> Option<u64> {
+        (target.delivery == Delivery::ExactlyOnce).then_some(self.body_limit)
     }
 
     /// A POST: since 3.3.0 a frontend reads the content of every call but `load`, which fails for a PUT.
     fn begin(&self, target: &Target) -> Option<Call> {
+        if target.delivery == Delivery::AtLeastOnce {
+            return None;
+        }
         let headers = [
             ("label", target.label.to_string()),
             ("db", target.table.database.to_string()),
@@ -132,20 +139,28 @@ impl Engine for StarRocks {
         headers.extend(target.headers.clone());
         let mut set = |name: &str, value: &str| headers.insert(name.to_owned(), value.to_owned());
         set("label", &target.label.0);
-        set("db", &target.table.database);
-        set("table", &target.table.name);
         set("format", "json");
         set("strip_outer_array", "true");
         set("ignore_json_size", "true");
-        Call {
-            step: Step::Load,
-            method: Method::PUT,
-            path: "/api/transaction/load".into(),
-            headers: headers.into_iter().collect(),
-        }
+        let (step, path) = match target.delivery {
+            Delivery::ExactlyOnce => {
+                set("db", &target.table.database);
+                set("table", &target.table.name);
+                (Step::Load, "/api/transaction/load".to_owned())
+            }
+            Delivery::AtLeastOnce => {
+                set("timeout", &seconds(self.timeouts.transaction));
+                let [database, table] = [&*target.table.database, &*target.table.name].map(encode);
+                (Step::LoadAtOnce, format!("/api/{database}/{table}/_stream_load"))
+            }
+        };
+        Call { step, method: Method::PUT, path, headers: headers.into_iter().collect() }
     }
 
     fn prepare(&self, target: &Target) -> Option<Call> {
+        if target.delivery == Delivery::AtLeastOnce {
+            return None;
+        }
         let headers = [
             ("label", target.label.to_string()),
             ("db", target.table.database.to_string()),
@@ -196,15 +211,21 @@ impl Engine for StarRocks {
         };
         let message = fields.text(&["Message", "msg", "message"]).unwrap_or_default();
         let said = if message.is_empty() { verdict.to_owned() } else { format!("{verdict}: {message}") };
-        let good = verdict.eq_ignore_ascii_case("ok") || verdict.eq_ignore_ascii_case("success");
+        // A load in one phase is committed then, and visible a little later.
+        let late = step == Step::LoadAtOnce && verdict.eq_ignore_ascii_case("publish timeout");
+        let good = late || verdict.eq_ignore_ascii_case("ok") || verdict.eq_ignore_ascii_case("success");
         if good {
             return match step {
                 Step::State => state(&fields),
                 // The parallel mode says OK to a commit of something that is not prepared.
                 Step::Commit if message.contains("not prepared") => fields.failed(Class::Unclear, &said),
-                Step::Begin | Step::Load | Step::Prepare | Step::Commit | Step::Abort | Step::Cancel => {
-                    Reply::Done { id: fields.id(), counts: fields.counts() }
-                }
+                Step::Begin
+                | Step::Load
+                | Step::LoadAtOnce
+                | Step::Prepare
+                | Step::Commit
+                | Step::Abort
+                | Step::Cancel => Reply::Done { id: fields.id(), counts: fields.counts() },
             };
         }
         if verdict.eq_ignore_ascii_case("txn_in_processing") {
@@ -214,6 +235,67 @@ impl Engine for StarRocks {
         } else {
             fields.failed(class(step, &said), &said)
         }
+    }
+
+    /// SQL over HTTP came with 3.2 (`ExecuteSqlAction`): SELECT and SHOW only, and only on a frontend that can read.
+    fn query(&self, sql: &str) -> Question {
+        Question::post("/api/v1/catalogs/default_catalog/sql", &json!({ "query": sql }))
+    }
+
+    /// Objects behind each other; the one with the statistics comes last (`HttpResultSender`, `JsonSerializer`). A SHOW
+    /// has everything in one object, and its rows are objects.
+    fn listed(&self, answer: &Response) -> Result<Listed, String> {
+        if answer.status != 200 {
+            return Err(question::refusal(answer));
+        }
+        let (mut listed, mut whole) = (Listed::default(), false);
+        for object in question::values(&answer.body)? {
+            if let Some(meta) = object.get("meta") {
+                listed.columns = question::columns(meta);
+            }
+            match object.get("data") {
+                Some(Value::Array(rows)) if rows.iter().any(Value::is_object) => {
+                    listed.rows.extend(rows.iter().map(|row| question::row(row, &listed.columns)));
+                }
+                // A SHOW without rows: its object has its columns, too.
+                Some(Value::Array(rows)) if rows.is_empty() && object.get("meta").is_some() => {}
+                Some(cells) => listed.rows.push(question::row(cells, &listed.columns)),
+                None => {}
+            }
+            whole |= object.get("statistics").is_some();
+        }
+        if whole { Ok(listed) } else { Err("the answer broke off".to_owned()) }
+    }
+
+    fn version(&self) -> &'static str {
+        "SELECT current_version()"
+    }
+
+    /// One by one: all of them together are more than is read of an answer. Needs the privilege OPERATE on SYSTEM.
+    fn settings(&self, names: &[&str]) -> Vec<Question> {
+        let ask = |name: &&str| self.query(&format!("ADMIN SHOW FRONTEND CONFIG LIKE {}", quoted(name)));
+        names.iter().map(ask).collect()
+    }
+
+    fn settings_in(&self, answer: &Response) -> Result<BTreeMap<String, String>, String> {
+        Ok(self.listed(answer)?.pairs("Key", "Value"))
+    }
+
+    /// `loads` shows what the frontend still has in memory, `loads_history` is a table that is written behind it
+    /// (`LoadsHistorySyncer`).
+    fn history(&self, txn: &TxnName) -> Vec<String> {
+        let (label, database) = (quoted(&txn.label.0), quoted(&txn.table.database));
+        let from = |place: &str| {
+            format!("SELECT label FROM {place} WHERE label = {label} AND db_name = {database} AND state = 'FINISHED'")
+        };
+        vec![from("information_schema.loads"), from("_statistics_.loads_history")]
+    }
+
+    fn labels_like(&self, database: &str, pattern: &str) -> String {
+        let (database, pattern) = (quoted(database), quoted(pattern));
+        format!(
+            "SELECT label FROM information_schema.loads WHERE db_name = {database} AND label LIKE {pattern} LIMIT 1"
+        )
     }
 }
 
@@ -240,7 +322,11 @@ fn state(fields: &Fields) -> Reply {
 fn class(step: Step, said: &str) -> Class {
     let own: &[(&str, Class)] = match step {
         // Somebody else's transaction, or an earlier copy of this very request: either way not this load's.
-        Step::Begin => &[("label_already_exists", Class::Unclear), ("has already been used", Class::Unclear)],
+        Step::Begin | Step::LoadAtOnce => &[
+            ("label_already_exists", Class::Unclear),
+            ("label already exists", Class::Unclear),
+            ("has already been used", Class::Unclear),
+        ],
         Step::Load => &[("txn_not_exists", Class::Away)],
         // The backend forgets a transaction as soon as it is prepared, so this is also what a repeated call is told.
         Step::Prepare => &[("txn_not_exists", Class::Unclear), ("transaction not found", Class::Away)],

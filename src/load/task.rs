@@ -12,6 +12,8 @@ use super::http::Upload;
 use super::loader::{Miss, Performed, Running, Shared};
 use super::{Answer, Class, Counts, Failure, Prepared, Rows, Target, TxnName, TxnState, retry};
 use crate::decode::Framing;
+use crate::domain::Delivery;
+use crate::telemetry::STEPS;
 
 /// Pause before a call is repeated that found the label busy, and between two looks at a state.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -59,6 +61,7 @@ pub(super) async fn run(
     match prepared {
         None => {}
         Some(Ok((reply, prepared))) => {
+            tracing::trace!(target: STEPS, point = "load.prepared");
             let (seen, taken) = oneshot::channel();
             if reply.send(Finished { prepared, seen }).is_ok() && taken.await.is_ok() {
                 return;
@@ -95,6 +98,7 @@ impl Work<'_> {
         inbox: &mut mpsc::UnboundedReceiver<Message>,
     ) -> Result<(oneshot::Sender<Finished>, Option<Counts>), Failure> {
         self.begin().await?;
+        tracing::trace!(target: STEPS, point = "load.begun");
         let mut counts = None;
         let Some(mut next) = inbox.recv().await else { return nobody_is_left().await };
         loop {
@@ -137,10 +141,10 @@ impl Work<'_> {
         let call = self.shared.engine.load(&self.target);
         let mut upload = match self.perform(&call).await? {
             Performed::Upload(upload) => upload,
-            Performed::Replied { at, reply } => return Err(self.failure_in(Step::Load, &at, reply).await),
+            Performed::Replied { at, reply } => return Err(self.failure_in(call.step, &at, reply).await),
         };
         let array = self.shared.engine.framing() == Framing::Array;
-        let limit = self.shared.engine.body_limit().unwrap_or(u64::MAX);
+        let limit = self.shared.engine.body_limit(&self.target).unwrap_or(u64::MAX);
         let mut sent = 0_u64;
         let mut rows = first;
         let next = loop {
@@ -149,11 +153,12 @@ impl Work<'_> {
             self.rows += rows.rows;
             self.bytes += rows.bytes.len() as u64;
             if !send(&mut upload, rows, start).await {
-                return Err(self.ended_early(upload).await);
+                return Err(self.ended_early(call.step, upload).await);
             }
+            tracing::trace!(target: STEPS, point = "load.rows");
             tokio::select! {
                 biased;
-                () = upload.ended() => return Err(self.ended_early(upload).await),
+                () = upload.ended() => return Err(self.ended_early(call.step, upload).await),
                 message = inbox.recv() => match message {
                     Some(Message::Rows(more)) if sent + more.bytes.len() as u64 <= limit => rows = more,
                     end => break end,
@@ -166,43 +171,52 @@ impl Work<'_> {
             return nobody_is_left().await;
         };
         if array && upload.send(Bytes::from_static(b"]")).await.is_err() {
-            return Err(self.ended_early(upload).await);
+            return Err(self.ended_early(call.step, upload).await);
         }
-        self.finish(upload).await.map(|counts| (next, counts))
+        let counts = match self.finish(call.step, upload).await {
+            // Only a load in one phase has its effect here, so only its lost answer is worth asking for.
+            Err(failure) if failure.class == Class::Unclear && call.step == Step::LoadAtOnce => {
+                self.await_state(failure).await?;
+                None
+            }
+            done => done?,
+        };
+        tracing::trace!(target: STEPS, point = "load.sent");
+        Ok((next, counts))
     }
 
     /// Ends a body and reads what the engine says to it.
-    async fn finish(&mut self, upload: Upload) -> Result<Option<Counts>, Failure> {
+    async fn finish(&mut self, step: Step, upload: Upload) -> Result<Option<Counts>, Failure> {
         let at = upload.node.to_string();
         let raw = match upload.finish(self.shared.timeouts.prepare).await {
             Ok(raw) => raw,
-            Err(why) => return Err(self.failure(Class::Unclear, Step::Load, &format!("{at}: {why}"))),
+            Err(why) => return Err(self.failure(Class::Unclear, step, &format!("{at}: {why}"))),
         };
-        match self.shared.engine.read(Step::Load, &raw.response).into_done() {
+        match self.shared.engine.read(step, &raw.response).into_done() {
             Ok((id, counts)) => {
                 self.txn.id = id.or(self.txn.id);
                 Ok(counts)
             }
-            Err(reply) => Err(self.failure_in(Step::Load, &at, reply).await),
+            Err(reply) => Err(self.failure_in(step, &at, reply).await),
         }
     }
 
     /// Why the engine answered, or the connection broke, while rows were still being sent.
-    async fn ended_early(&mut self, upload: Upload) -> Failure {
+    async fn ended_early(&mut self, step: Step, upload: Upload) -> Failure {
         let at = upload.node.to_string();
         let raw = match upload.answer(self.shared.timeouts.call).await {
             Ok(raw) => raw,
-            Err(why) => return self.failure(Class::Away, Step::Load, &format!("{at}: {why}")),
+            Err(why) => return self.failure(Class::Away, step, &format!("{at}: {why}")),
         };
         if raw.location.is_some() {
-            return self.failure(Class::Away, Step::Load, &format!("{at} redirected after rows had been sent to it"));
+            return self.failure(Class::Away, step, &format!("{at} redirected after rows had been sent to it"));
         }
-        match self.shared.engine.read(Step::Load, &raw.response).into_done() {
+        match self.shared.engine.read(step, &raw.response).into_done() {
             Ok(_) => {
                 let what = format!("{at} said that the load is done before all rows were sent");
-                self.failure(Class::Unclear, Step::Load, &what)
+                self.failure(Class::Unclear, step, &what)
             }
-            Err(reply) => self.failure_in(Step::Load, &at, reply).await,
+            Err(reply) => self.failure_in(step, &at, reply).await,
         }
     }
 
@@ -213,7 +227,7 @@ impl Work<'_> {
             Some(call) => match self.call_prepare(&call).await {
                 Ok(counts) => counts,
                 Err(failure) if failure.class == Class::Unclear => {
-                    self.await_prepared(failure).await?;
+                    self.await_state(failure).await?;
                     None
                 }
                 Err(failure) => return Err(failure),
@@ -222,7 +236,11 @@ impl Work<'_> {
         let Self { rows, bytes, .. } = *self;
         match counts {
             Some(Counts { total, .. }) if total != rows => {
-                let what = format!("the engine counted {total} rows where {rows} were sent; none of them is visible");
+                let visible = match self.target.delivery {
+                    Delivery::ExactlyOnce => "none of them is visible",
+                    Delivery::AtLeastOnce => "what it counted is visible",
+                };
+                let what = format!("the engine counted {total} rows where {rows} were sent; {visible}");
                 Err(self.failure(Class::Refused, Step::Prepare, &what))
             }
             counts => Ok(Prepared { id: self.txn.id, rows, bytes, counts }),
@@ -243,14 +261,16 @@ impl Work<'_> {
         }
     }
 
-    /// After a prepare with an unclear answer: waits until the state tells. A single "unknown" can come from a frontend
-    /// that is only just taking over, so it counts when it is seen twice.
-    async fn await_prepared(&mut self, failure: Failure) -> Result<(), Failure> {
+    /// After an unclear answer to a prepare, or to a load in one phase: waits until the state tells. A single "unknown"
+    /// can come from a frontend that is only just taking over, so it counts when it is seen twice.
+    async fn await_state(&mut self, failure: Failure) -> Result<(), Failure> {
         let deadline = Instant::now() + STATE_WAIT.min(self.shared.timeouts.prepare);
+        let at_once = self.target.delivery == Delivery::AtLeastOnce;
         let mut unknown = 0;
         let ended = loop {
             match self.shared.state(&self.txn).await {
-                Ok(TxnState::Prepared) => return Ok(()),
+                Ok(TxnState::Prepared) if !at_once => return Ok(()),
+                Ok(TxnState::Committed | TxnState::Visible) if at_once => return Ok(()),
                 Ok(TxnState::Unknown) if unknown > 0 => {
                     break "the engine does not know the transaction any more".into();
                 }
@@ -261,10 +281,10 @@ impl Work<'_> {
                 Ok(state @ (TxnState::Committed | TxnState::Visible)) => {
                     break format!("the transaction is {state:?}, which nobody has asked for");
                 }
-                Ok(TxnState::Loading) | Err(_) => {}
+                Ok(TxnState::Loading | TxnState::Prepared) | Err(_) => {}
             }
             if Instant::now() >= deadline {
-                break "the transaction did not become prepared".to_owned();
+                break format!("the transaction did not become {}", if at_once { "visible" } else { "prepared" });
             }
             sleep(PAUSE).await;
         };
@@ -315,6 +335,7 @@ impl Work<'_> {
         if !self.opened {
             return;
         }
+        tracing::trace!(target: STEPS, point = "load.roll-back");
         for attempt in 1..=ROLL_BACK_TRIES {
             match self.shared.abort(&self.txn).await {
                 Answer::Done => return tracing::debug!(label = %self.txn.label, "rolled back"),

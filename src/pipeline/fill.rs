@@ -70,7 +70,8 @@ impl Pipeline {
         if failures == 0 {
             self.source.fill(self.fence, starts);
         } else {
-            let wait = retry::delay(self.reporter.last_class(), failures, self.loader.random().jitter()).unwrap_or_default();
+            let wait =
+                retry::delay(self.reporter.last_class(), failures, self.loader.random().jitter()).unwrap_or_default();
             self.delayed = Some((Instant::now() + wait, starts));
         }
     }
@@ -100,7 +101,8 @@ impl Pipeline {
             self.tables.iter().enumerate().filter(wanted).map(|(route, _)| route).collect()
         });
         match self.loader.random().nonce() {
-            Ok(nonce) => {
+            Ok(drawn) => {
+                let nonce = self.protocol.nonce(drawn);
                 self.filling = Some(Filling {
                     ticket,
                     nonce,
@@ -144,6 +146,7 @@ impl Pipeline {
             table: table.clone(),
             label: label(self.protocol.pipeline(), filling.nonce, table),
             columns: self.columns.get(route).cloned().unwrap_or_default(),
+            delivery: self.deliveries.get(route).copied().unwrap_or_default(),
             headers: self.load_headers.get(route).cloned().unwrap_or_default(),
         };
         Some(filling.loads.entry(route).or_insert_with(|| self.loader.open(target())))

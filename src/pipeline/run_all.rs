@@ -10,19 +10,24 @@ use tokio::task::JoinSet;
 use super::assemble::Allowance;
 use super::identity::Identity;
 use super::report::Reporter;
-use super::{Pipeline, ROLLED_BACK_WITHIN};
+use super::{Pipeline, ROLLED_BACK_WITHIN, mapping_tag, pipeline_tag};
 use crate::batch::{Limits, Progress, policy};
 use crate::cli::Exit;
-use crate::commit::{Protocol, Settings, StartWish, Stop, StopCode, Tag};
+use crate::commit::{Decide, Protocol, Settings, StartWish, Stop, StopCode, Tag};
 use crate::config::{self, Config, RejectPolicy, Start};
 use crate::dead_letter::DeadLetters;
 use crate::decode::Decoder;
-use crate::load::Loader;
+use crate::domain::Delivery;
+use crate::load::{BODY_LIMIT, Loader};
 use crate::source::{Source, SourceError, SourceSpec, Tenure, client_config};
+
+/// Makes what decides for one pipeline: [`Protocol`], or something weaker in a test that has to
+/// see what it leads to.
+pub type Decisions = fn(Settings) -> Box<dyn Decide>;
 
 /// Runs every pipeline until `stop` turns true and all are drained, or until each has stopped for a reason of its
 /// own. A pipeline that stops leaves the others alone; the process ends with the exit code of the first that stopped.
-pub async fn run_all(config: Config, stop: watch::Receiver<bool>) -> Exit {
+pub async fn run_all(config: Config, stop: watch::Receiver<bool>, decisions: Decisions) -> Exit {
     let loader = match Loader::new(&config.engine) {
         Ok(loader) => loader,
         Err(error) => {
@@ -35,7 +40,7 @@ pub async fn run_all(config: Config, stop: watch::Receiver<bool>) -> Exit {
     let mut running = JoinSet::new();
     for pipeline in &config.pipelines {
         let start = |spec| Source::start(spec, Arc::clone(&budget));
-        match build(pipeline, &config, &loader, budget_kib, start) {
+        match build(pipeline, &config, &loader, budget_kib, decisions, start) {
             Ok((built, source)) => {
                 let (topic, stop, drain) = (Arc::clone(&pipeline.topic), stop.clone(), config.run.drain);
                 running.spawn(async move { (topic, built.run(source, stop, drain).await) });
@@ -80,7 +85,8 @@ pub async fn run_one(
     start: impl FnOnce(SourceSpec) -> Result<Source, SourceError>,
     stop: watch::Receiver<bool>,
 ) -> Result<(), Stop> {
-    let (built, source) = build(pipeline, config, loader, budget_kib(config), start)?;
+    let decisions = |settings| -> Box<dyn Decide> { Box::new(Protocol::new(settings)) };
+    let (built, source) = build(pipeline, config, loader, budget_kib(config), decisions, start)?;
     built.run(source, stop, config.run.drain).await
 }
 
@@ -102,8 +108,10 @@ fn exit_of(code: StopCode) -> Exit {
         | StopCode::TooManyRejects
         | StopCode::LoadRefused
         | StopCode::NoPosition
+        | StopCode::PositionsLost
         | StopCode::PositionOutOfLog
         | StopCode::TopicChanged
+        | StopCode::ClusterChanged
         | StopCode::PositionUnreadable
         | StopCode::MappingChanged
         | StopCode::LogRewritten
@@ -113,7 +121,8 @@ fn exit_of(code: StopCode) -> Exit {
         | StopCode::DeadLetters
         | StopCode::TopicMissing
         | StopCode::Denied
-        | StopCode::Fenced => Exit::NeedsPerson,
+        | StopCode::Fenced
+        | StopCode::Preflight => Exit::NeedsPerson,
     }
 }
 
@@ -122,6 +131,7 @@ fn build(
     config: &Config,
     loader: &Loader,
     budget_kib: u32,
+    decisions: Decisions,
     start: impl FnOnce(SourceSpec) -> Result<Source, SourceError>,
 ) -> Result<(Pipeline, Source), Stop> {
     let stop = |code, what: String| Stop { code, what };
@@ -134,17 +144,28 @@ fn build(
         .map_err(|error| stop(StopCode::LoadRefused, error.to_string()))?;
     let dead_letters = DeadLetters::open(&pipeline.rejects, &client_config(&config.kafka))
         .map_err(|error| stop(StopCode::DeadLetters, error))?;
-    let limits = Limits { rows: config.batch.rows, bytes: config.batch.bytes, age: config.batch.age };
+    let at_least_once: Vec<_> =
+        pipeline.routes.iter().filter(|route| route.delivery == Delivery::AtLeastOnce).collect();
+    // A load in one phase is one body, which a StarRocks backend holds in memory.
+    let bytes_max = if at_least_once.is_empty() { u64::MAX } else { BODY_LIMIT };
+    let bytes = config.batch.bytes.min(bytes_max);
+    let limits = Limits { rows: config.batch.rows, bytes, age: config.batch.age };
     let (topic, group) = (Arc::clone(&pipeline.topic), Arc::clone(&pipeline.group));
     let mut spec = SourceSpec::new(config.kafka.clone(), topic, group, budget_kib);
     spec.chunk_records_max = spec.chunk_records_max.min(usize::try_from(limits.rows).unwrap_or(usize::MAX));
+    for route in &at_least_once {
+        tracing::info!(
+            topic = %pipeline.topic, table = %route.table,
+            "delivery is at-least-once: records that are interrupted between load and stored position are loaded twice"
+        );
+    }
     let source = start(spec).map_err(|error| stop(StopCode::Kafka, error.to_string()))?;
-    let digests: Vec<&str> = pipeline.routes.iter().map(|route| route.digest.as_str()).collect();
     let settings = Settings {
-        pipeline: Tag::of(&format!("{}\0{}", pipeline.group, pipeline.topic)),
+        pipeline: pipeline_tag(pipeline),
         topic: pipeline.topic.to_string(),
         tables: tables.clone(),
-        mapping: Tag::of(&digests.join("+")),
+        at_least_once: at_least_once.iter().map(|route| Tag::of_table(&route.table)).collect(),
+        mapping: mapping_tag(pipeline),
         start: match &pipeline.start {
             Start::Committed => StartWish::Committed,
             Start::Earliest => StartWish::Earliest,
@@ -163,11 +184,12 @@ fn build(
         limits,
         decode_tasks_max: 2 * decode_threads(config),
         start: pipeline.start.clone(),
-        protocol: Protocol::new(settings),
+        protocol: decisions(settings),
         source: source.control.clone(),
         decoder: Arc::new(decoder),
         columns: pipeline.routes.iter().map(|route| route.columns.iter().map(|c| c.name.clone()).collect()).collect(),
         load_headers: pipeline.routes.iter().map(|route| route.load_headers.clone()).collect(),
+        deliveries: pipeline.routes.iter().map(|route| route.delivery).collect(),
         loader: loader.clone(),
         dead_letters: dead_letters.map(Arc::new),
         fence: 0,

@@ -15,6 +15,7 @@
 //! |---|---|
 //! | `control` | the pipeline's handle and the commands it sends |
 //! | `worker` | the thread: one turn after the other, never blocked for long except by an OffsetCommit |
+//! | `outside` | a look at positions and members by somebody who is no member |
 //! | `membership`, `flow`, `filling`, `recording` | what the thread knows and decides, without Kafka: the simulation's source uses the same |
 //! | `lookup` | what is asked of the brokers: positions, logs, offsets by time |
 //! | `context`, `native`, `client` | the rim: callbacks, C calls, client settings |
@@ -29,6 +30,7 @@ mod flow;
 mod lookup;
 mod membership;
 mod native;
+mod outside;
 mod recording;
 mod worker;
 
@@ -47,6 +49,7 @@ pub use filling::{Filling, Offered};
 pub use flow::Flow;
 pub use lookup::PositionsRead;
 pub use membership::{Identity, Membership, Tenure, Tenures};
+pub use outside::{GroupMember, Outside};
 pub use recording::Recorded;
 
 use crate::config;

@@ -31,6 +31,7 @@ pub(crate) fn encrypted(decrypt: Decrypt, columns: Vec<Column>) -> Route {
 /// A route of any form.
 pub(crate) fn route(value: ValueForm, columns: Vec<Column>) -> Route {
     Route {
+        delivery: loadlock::domain::Delivery::ExactlyOnce,
         table: Table { database: "db".into(), name: "t".into() },
         value,
         columns,

@@ -106,6 +106,26 @@ impl World {
         Loader::start(&self.config, self.dir.path().join(format!("loader-{}.log", self.loaders.get())))
     }
 
+    /// Loaders that start from now on load in one phase.
+    pub(crate) fn at_least_once(&self) {
+        self.seals_with("[[topic2table]]", "[[topic2table]]\ndelivery = \"at-least-once\"");
+    }
+
+    /// Places of which the table has a row.
+    pub(crate) async fn places(&self) -> BTreeMap<(i32, i64), u64> {
+        let sql = "SELECT kafka_partition, kafka_offset, count(*) FROM ods_cjm.ods_device GROUP BY 1, 2";
+        let number =
+            |text: &Option<String>| text.as_deref().and_then(|text| text.parse::<i64>().ok()).expect("a number");
+        let rows = self.sandbox.sql(sql).await.expect("read");
+        let place = |row: &Vec<Option<String>>| match row.as_slice() {
+            [partition, offset, times] => {
+                ((i32::try_from(number(partition)).expect("a partition"), number(offset)), number(times).unsigned_abs())
+            }
+            other => panic!("{other:?}"),
+        };
+        rows.iter().map(place).collect()
+    }
+
     /// Rows in the table.
     pub(crate) async fn rows(&self) -> u64 {
         let rows = self.sandbox.sql("SELECT count(*) FROM ods_cjm.ods_device").await.expect("counted");

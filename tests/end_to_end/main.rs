@@ -6,7 +6,7 @@ mod judge;
 mod loader;
 mod records;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use loadlock_sandbox::EngineKind;
 
@@ -91,6 +91,39 @@ async fn settles_after_a_kill_between_intent_and_commit(engine: EngineKind) {
     let log = loader.drain().await;
     assert!(log.contains("settled an interrupted load"), "there was nothing to settle");
     world.judge_rows(&produced).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn starrocks_at_least_once_loses_nothing() {
+    at_least_once_loses_nothing(EngineKind::StarRocks).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn doris_at_least_once_loses_nothing() {
+    at_least_once_loses_nothing(EngineKind::Doris).await;
+}
+
+/// One-phase loads and two kills: each committed record is there, some of them twice.
+async fn at_least_once_loses_nothing(engine: EngineKind) {
+    let Some(world) = World::start("at-least-once", engine, "rows = 1000\nage = \"200ms\"", "").await else { return };
+    world.at_least_once();
+    let produced = records::produce(&world.brokers, &world.topic, 0..RECORDS / 4);
+    for kill in 1..=2 {
+        let loader = world.loader();
+        world.wait_for_rows(kill * RECORDS / 16, &[&loader]).await;
+    }
+    let loader = world.loader();
+    let deadline = Instant::now() + Duration::from_secs(90);
+    while world.places().await.len() < produced.committed.len() {
+        assert!(Instant::now() < deadline, "rows are missing\n{}", world.tail(&loader));
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    let log = loader.drain().await;
+    assert!(log.contains("delivery is at-least-once"), "it is said");
+    assert!(!log.contains("settled"), "there is no intent to settle");
+    let places = world.places().await;
+    let strange: Vec<_> = places.keys().filter(|place| !produced.committed.contains_key(place)).collect();
+    assert_eq!((places.len(), strange.len()), (produced.committed.len(), 0), "missing or never committed");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

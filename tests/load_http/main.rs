@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use loadlock::config::{Engine, EngineKind, Secret, Timeouts};
-use loadlock::domain::{Label, Table, TxnId};
+use loadlock::domain::{Delivery, Label, Table, TxnId};
 use loadlock::load::{Failure, Load, Loader, Prepared, Rows, Target, TxnName};
 
 use server::{Conn, Head, Server};
@@ -64,7 +64,18 @@ fn table() -> Table {
 }
 
 fn target() -> Target {
-    Target { table: table(), label: Label("L1".into()), columns: vec!["id".into()], headers: BTreeMap::new() }
+    Target {
+        table: table(),
+        label: Label("L1".into()),
+        columns: vec!["id".into()],
+        delivery: Delivery::ExactlyOnce,
+        headers: BTreeMap::new(),
+    }
+}
+
+/// The same in one phase.
+fn at_once() -> Target {
+    Target { delivery: Delivery::AtLeastOnce, ..target() }
 }
 
 fn txn(id: Option<i64>) -> TxnName {

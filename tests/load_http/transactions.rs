@@ -11,7 +11,7 @@ use loadlock::load::{Answer, Class, Loader, Prepared, TxnState};
 
 use crate::server::{Server, until};
 use crate::{
-    AUTHORIZATION, OK, STATE_PREPARED, doris, engine, failure, good_backend, obey, one_row, prepared_of, rows,
+    AUTHORIZATION, OK, STATE_PREPARED, at_once, doris, engine, failure, good_backend, obey, one_row, prepared_of, rows,
     starrocks, target, txn,
 };
 
@@ -34,6 +34,43 @@ async fn starrocks_rows_become_a_prepared_transaction() {
     assert_eq!(loader.state(&txn(None)).await, Ok(TxnState::Prepared));
     assert!(loader.idle(Duration::from_secs(5)).await, "nothing is left to do");
     assert!(!backend.steps().contains(&"rollback".to_owned()));
+}
+
+/// A StarRocks backend whose answer to a whole load in one phase is lost.
+async fn answers_get_lost(state: &'static str) -> (Server, Loader) {
+    let backend = Server::start(move |head, mut conn| async move {
+        match head.step() {
+            "_stream_load" => {
+                conn.say_continue().await;
+                let _ = conn.body().await;
+                conn.reset();
+            }
+            "get_load_state" => conn.answer(state).await,
+            _ => conn.answer(r#"{"Status":"TXN_NOT_EXISTS","Message":"txn not exists"}"#).await,
+        }
+    })
+    .await;
+    let frontend = Server::redirecting(backend.address).await;
+    let loader = starrocks(&frontend);
+    (backend, loader)
+}
+
+#[tokio::test]
+async fn a_load_in_one_phase_whose_answer_is_lost_is_what_its_state_says() {
+    for state in ["VISIBLE", "COMMITTED"] {
+        let visible = format!(r#"{{"status":"OK","msg":"","state":"{state}"}}"#).leak();
+        let (backend, loader) = answers_get_lost(visible).await;
+        let load = loader.open(at_once());
+        load.push(rows(r#",{"id":1}"#, 1)).expect("taken");
+        let prepared = load.prepare().await.expect("visible");
+        assert_eq!((prepared.rows, prepared.counts), (1, None));
+        assert_eq!(backend.steps(), ["_stream_load", "get_load_state"], "{state}");
+    }
+    let (_backend, loader) = answers_get_lost(r#"{"status":"OK","msg":"","state":"ABORTED"}"#).await;
+    let load = loader.open(at_once());
+    load.push(rows(r#",{"id":1}"#, 1)).expect("taken");
+    let failed = failure(load).await;
+    assert!(failed.what.contains("aborted"), "{failed}");
 }
 
 #[tokio::test]

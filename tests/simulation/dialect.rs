@@ -128,7 +128,7 @@ fn told(world: &mut World, asked: &Asked) {
     let state = match asked.step {
         Step::Commit => TxnState::Visible,
         Step::Abort | Step::Cancel => TxnState::Aborted { reason: None },
-        Step::Begin | Step::Load | Step::Prepare | Step::State => return,
+        Step::Begin | Step::Load | Step::LoadAtOnce | Step::Prepare | Step::State => return,
     };
     world.engine.told(&asked.named, state);
 }
@@ -189,6 +189,7 @@ fn starrocks(world: &mut World, asked: &Asked, rows: &[Place]) -> Value {
             };
             json!({"status": "OK", "msg": "Success", "state": state})
         }
+        Step::LoadAtOnce => failed("no such call"),
     }
 }
 
@@ -230,6 +231,6 @@ fn doris(world: &mut World, asked: &Asked, rows: &[Place]) -> Value {
             };
             json!({"msg": "success", "code": 0, "data": state, "count": 0})
         }
-        Step::Begin | Step::Prepare | Step::Cancel => failed("no such call"),
+        Step::Begin | Step::LoadAtOnce | Step::Prepare | Step::Cancel => failed("no such call"),
     }
 }

@@ -70,15 +70,8 @@ impl Engine {
         }
         self.last_id += 1;
         let id = TxnId(self.last_id);
-        let load = Load {
-            id,
-            table,
-            stage: Stage::Loading,
-            rows: BTreeSet::new(),
-            written: 0,
-            forgotten: false,
-            told: None,
-        };
+        let load =
+            Load { id, table, stage: Stage::Loading, rows: BTreeSet::new(), written: 0, forgotten: false, told: None };
         self.loads.insert(label.clone(), load);
         Ok(id)
     }

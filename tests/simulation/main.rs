@@ -144,9 +144,8 @@ fn cores() -> usize {
 
 /// The first seed in which a mistake doubles or loses rows.
 fn seen(mutant: Mutant) {
-    let damage = |outcome: &Outcome| {
-        outcome.violations.iter().any(|violation| matches!(violation.rule, "EO-1" | "EO-2"))
-    };
+    let damage =
+        |outcome: &Outcome| outcome.violations.iter().any(|violation| matches!(violation.rule, "EO-1" | "EO-2"));
     let (found, _) = search(0..SEEDS, Some(mutant), 1, damage);
     println!("{mutant:?}: seed {:?}", found.as_ref().map(|(seed, _)| seed));
     assert!(found.is_some(), "{mutant:?} did no damage in {SEEDS} seeds");

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use loadlock::commit::{Stop, StopCode};
 use loadlock::config::{
-    Batch, Column, ColumnKind, ColumnSource, Config, Encoding, Engine, Kafka, Pipeline, RejectPolicy, Route, Run, Secret,
-    Start, ValueForm,
+    Batch, Column, ColumnKind, ColumnSource, Config, Encoding, Engine, Kafka, Pipeline, RejectPolicy, Route, Run,
+    Secret, Start, ValueForm,
 };
 use loadlock::load::Loader;
 use loadlock::pipeline::run_one;
@@ -106,6 +106,9 @@ fn stopped(world: &mut World, stop: Stop) {
         StopCode::NoPosition
         | StopCode::PositionOutOfLog
         | StopCode::TopicChanged
+        | StopCode::PositionsLost
+        | StopCode::ClusterChanged
+        | StopCode::Preflight
         | StopCode::PositionUnreadable
         | StopCode::MappingChanged
         | StopCode::LogRewritten
@@ -137,6 +140,7 @@ fn config(world: &World) -> Config {
             value: ValueForm { encoding: Encoding::Raw, decrypt: None },
             columns,
             load_headers: BTreeMap::new(),
+            delivery: loadlock::domain::Delivery::ExactlyOnce,
             digest: "0123456789abcdef".into(),
         }
     });

@@ -53,7 +53,7 @@ macro_rules! at_step {
     ($step:expr, $what:literal) => {
         match $step {
             Step::Begin => concat!("engine, begin: ", $what),
-            Step::Load => concat!("engine, load: ", $what),
+            Step::Load | Step::LoadAtOnce => concat!("engine, load: ", $what),
             Step::Prepare => concat!("engine, prepare: ", $what),
             Step::Commit => concat!("engine, commit: ", $what),
             Step::Abort => concat!("engine, abort: ", $what),
@@ -143,7 +143,13 @@ impl Served {
                 Some(body) => rows(kind, &body),
                 None => return,
             },
-            Step::Begin | Step::Prepare | Step::Commit | Step::Abort | Step::Cancel | Step::State => Vec::new(),
+            Step::Begin
+            | Step::LoadAtOnce
+            | Step::Prepare
+            | Step::Commit
+            | Step::Abort
+            | Step::Cancel
+            | Step::State => Vec::new(),
         };
         if self.dies(&asked, &rows) {
             return;

@@ -32,7 +32,7 @@ fn transaction_ids_stand_in_the_intent_and_in_every_call() {
     scene.store();
     let stored = scene.stored[&0].clone().expect("stored");
     let intent = Metadata::parse(&stored.metadata).expect("ours").intent.expect("there");
-    assert_eq!(intent.tables[&tag("a")], IntentTable { txn: Some(TxnId(77)), done: false });
+    assert_eq!(intent.tables[&tag("a")], IntentTable { txn: Some(TxnId(77)), fate: Fate::Open });
     assert_eq!((intent.written_ms, intent.leader_epoch, intent.mapping), (9, 3, MAPPING));
     let id = scene.take("commit", |effect| match effect {
         Effect::Commit { txn, .. } => Some(txn.id),
@@ -143,7 +143,14 @@ fn answers_to_what_is_no_longer_asked_change_nothing() {
     let before = format!("{:?}", scene.protocol);
     let (table, stranger) = (tag("a"), 4711);
     for event in [
-        Event::Positions { ticket: stranger, stored: BTreeMap::new(), log: BTreeMap::new(), topic_id: None, now_ms: 0 },
+        Event::Positions {
+            ticket: stranger,
+            stored: BTreeMap::new(),
+            log: BTreeMap::new(),
+            topic_id: None,
+            cluster_id: None,
+            now_ms: 0,
+        },
         Event::Resolved { ticket: stranger, starts: BTreeMap::from([(0, 5)]) },
         Event::Recorded { ticket: stranger, answer: passing(), read: BTreeMap::new(), doubtful: true },
         Event::Sealed { ticket: stranger, nonce: Nonce(9), ranges: BTreeMap::new(), tables: BTreeSet::new() },
@@ -158,4 +165,33 @@ fn answers_to_what_is_no_longer_asked_change_nothing() {
         assert_eq!(scene.on(event), [""; 0], "{said}");
     }
     assert_eq!(format!("{:?}", scene.protocol), before);
+}
+
+#[test]
+fn a_table_at_least_once_has_no_intent_and_waits_for_the_batch_before() {
+    let mut scene = Scene::new();
+    scene.at_least_once("b");
+    scene.give(&[0]);
+    scene.read();
+    assert_eq!(scene.seal(1, &[(0, 0..10)], &["a", "b"]), ["prepare", "next fill"]);
+    assert_eq!(scene.seal(2, &[(0, 10..20)], &["b"]), [""; 0], "its rows would be visible too early");
+    assert_eq!(scene.prepared(), ["record 0@0+1..10(a)"]);
+    scene.store();
+    scene.commit("a", false);
+    assert_eq!(scene.state("a", TxnState::Visible), ["record 0@10~1"]);
+    assert_eq!(scene.store(), ["(advanced)", "prepare", "next fill"]);
+    assert_eq!(scene.prepared(), ["record 0@20~1"], "nothing is left to commit");
+    assert_eq!(scene.store(), ["(advanced)"]);
+}
+
+#[test]
+fn a_waiting_batch_is_dropped_with_the_one_before() {
+    let mut scene = Scene::new();
+    scene.at_least_once("b");
+    scene.give(&[0]);
+    scene.read();
+    scene.seal(1, &[(0, 0..10)], &["b"]);
+    scene.seal(2, &[(0, 10..20)], &["b"]);
+    let dropped = scene.load_fails(None);
+    assert_eq!(dropped.last().map(String::as_str), Some("fill 0@0"), "{dropped:?}");
 }

@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use loadlock_commit::domain::{Nonce, Partition, PositionToStore, RecordAnswer, TxnId};
+use loadlock_commit::domain::{Label, Nonce, Partition, PositionToStore, RecordAnswer, TxnId};
 use loadlock_commit::metadata::OriginStart;
 use loadlock_commit::{Event, Stop, StopCode, Tag, Ticket, Txn, label};
 
 use crate::broker::Request;
+use crate::log::Place;
 use crate::process::{Process, Task, as_if_stored};
 use crate::world::{Late, OnItsWay, World};
 
@@ -95,7 +96,8 @@ impl World {
     fn read_positions(&mut self, index: usize, ticket: Ticket, partitions: &BTreeSet<Partition>) {
         let stored = self.broker.stored.clone();
         let log = self.topic.ranges(partitions);
-        self.tell(index, Event::Positions { ticket, stored, log, topic_id: Some("T".to_owned()), now_ms: 0 });
+        let (topic_id, cluster_id) = (Some("T".to_owned()), Some("C".to_owned()));
+        self.tell(index, Event::Positions { ticket, stored, log, topic_id, cluster_id, now_ms: 0 });
     }
 
     fn resolve(
@@ -128,9 +130,9 @@ impl World {
         for (table, rows) in &batch.rows {
             let Some(label) = self.label(batch.nonce, *table) else { continue };
             let id: Option<TxnId> = match self.fate() {
-                Fate::Arrives => self.engine.prepare(&label, *table, rows, &mut self.judge),
+                Fate::Arrives => self.load(&label, *table, rows),
                 Fate::AnswerLost => {
-                    self.engine.prepare(&label, *table, rows, &mut self.judge);
+                    self.load(&label, *table, rows);
                     self.tally.count("prepared, answer lost");
                     None
                 }
@@ -159,7 +161,18 @@ impl World {
         self.tell(index, event);
     }
 
-    fn label(&self, nonce: Nonce, table: Tag) -> Option<loadlock_commit::domain::Label> {
+    /// Begin, load and prepare in one; or begin, load and commit, where two phases are refused.
+    fn load(&mut self, label: &Label, table: Tag, rows: &BTreeSet<Place>) -> Option<TxnId> {
+        let id = self.engine.prepare(label, table, rows, &mut self.judge)?;
+        if let Some(name) = self.topic.table(table).filter(|_| self.topic.at_least_once().contains(&table)) {
+            let txn = Txn { table: name.clone(), label: label.clone(), id: Some(id) };
+            self.tally.count("loaded in one phase");
+            self.engine.commit(&txn, &mut self.judge);
+        }
+        Some(id)
+    }
+
+    fn label(&self, nonce: Nonce, table: Tag) -> Option<Label> {
         let table = self.topic.table(table)?;
         Some(label(Tag::of("world"), nonce, table))
     }
@@ -275,7 +288,7 @@ impl World {
             }
             Late::Prepare(label, table, rows) => {
                 self.tally.count("prepared late");
-                self.engine.prepare(&label, table, &rows, &mut self.judge);
+                self.load(&label, table, &rows);
             }
             Late::Commit(txn) => {
                 let made = self.engine.commit(&txn, &mut self.judge);

@@ -15,6 +15,7 @@ pub(crate) struct Topic {
     start: Offset,
     last: Offset,
     tables: Vec<(Tag, Table)>,
+    at_least_once: BTreeSet<Tag>,
 }
 
 impl Topic {
@@ -22,7 +23,23 @@ impl Topic {
     pub(crate) fn new(partitions: Partition, start: Offset, first: Offset, last: Offset) -> Self {
         let table = |name: &str| Table { database: "world".into(), name: name.into() };
         let tables = ["a", "b"].map(table).map(|table| (Tag::of_table(&table), table)).to_vec();
-        Self { ends: (0..partitions).map(|partition| (partition, first)).collect(), start, last, tables }
+        Self {
+            ends: (0..partitions).map(|partition| (partition, first)).collect(),
+            start,
+            last,
+            tables,
+            at_least_once: BTreeSet::new(),
+        }
+    }
+
+    /// The last table refuses loads in two phases.
+    pub(crate) fn with_a_table_at_least_once(mut self) -> Self {
+        self.at_least_once.extend(self.tables.last().map(|(tag, _)| *tag));
+        self
+    }
+
+    pub(crate) fn at_least_once(&self) -> &BTreeSet<Tag> {
+        &self.at_least_once
     }
 
     pub(crate) fn partitions(&self) -> BTreeSet<Partition> {

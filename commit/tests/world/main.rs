@@ -81,6 +81,7 @@ const WANTED: &[&str] = &[
     "its load was aborted",
     "joined again as a new member",
     "living members expelled",
+    "loaded in one phase",
     "load-refused",
     "membership found lost",
     "membership given up",

@@ -125,6 +125,7 @@ pub(crate) fn settings(topic: &Topic, start: StartWish) -> Settings {
         pipeline: Tag::of("world"),
         topic: "world".to_owned(),
         tables: topic.tables().cloned().collect(),
+        at_least_once: topic.at_least_once().clone(),
         mapping: Tag::of("mapping"),
         start,
     }
@@ -409,9 +410,9 @@ impl Process {
             (Mutant::UnknownIsAborted, Event::State { ticket, table, state: TxnState::Unknown }) => {
                 Event::State { ticket, table, state: TxnState::Aborted { reason: None } }
             }
-            (Mutant::SkipsSettling, Event::Positions { ticket, stored, log, topic_id, now_ms }) => {
+            (Mutant::SkipsSettling, Event::Positions { ticket, stored, log, topic_id, cluster_id, now_ms }) => {
                 let stored = stored.into_iter().map(|(partition, stored)| (partition, stored.map(forget_intent)));
-                Event::Positions { ticket, stored: stored.collect(), log, topic_id, now_ms }
+                Event::Positions { ticket, stored: stored.collect(), log, topic_id, cluster_id, now_ms }
             }
             (Mutant::BelievesTheAbort, Event::AbortAnswered { ticket, table }) => {
                 self.aborted.insert((ticket, table));

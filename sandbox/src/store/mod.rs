@@ -19,7 +19,7 @@ use crate::table::Table;
 use crate::transactions::Transaction;
 
 pub use query::QueryResult;
-pub(crate) use query::query;
+pub(crate) use query::{View, query};
 
 /// Chunks of rows that may wait for a writer.
 const WAITING_CHUNKS: usize = 32;

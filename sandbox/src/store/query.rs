@@ -25,12 +25,32 @@ pub struct QueryResult {
     pub rows: Vec<Vec<Option<String>>>,
 }
 
-/// Runs one SELECT over the databases, given as name and file.
+/// A table that exists for one query only.
+#[derive(Clone, Debug)]
+pub(crate) struct View {
+    /// Its database; none of the sandbox's own.
+    pub(crate) schema: &'static str,
+    /// Its name.
+    pub(crate) table: &'static str,
+    /// Its columns, all of them text.
+    pub(crate) columns: &'static [&'static str],
+    /// Its rows.
+    pub(crate) rows: Vec<Vec<String>>,
+}
+
+/// Runs one SELECT over the databases, given as name and file, and over the views.
 ///
 /// # Errors
 /// When SQLite refuses it, it isn't a query, returns too many rows, or takes too long.
-pub(crate) async fn query(databases: Vec<(String, PathBuf)>, sql: String) -> Result<QueryResult, StoreError> {
+pub(crate) async fn query(
+    databases: Vec<(String, PathBuf)>,
+    views: Vec<View>,
+    sql: String,
+) -> Result<QueryResult, StoreError> {
     let connection = attach(&databases)?;
+    for view in &views {
+        fill(&connection, view)?;
+    }
     let interrupt = connection.get_interrupt_handle();
     let mut work = tokio::task::spawn_blocking(move || run(&connection, &sql));
     let joined = tokio::select! {
@@ -52,6 +72,19 @@ fn attach(databases: &[(String, PathBuf)]) -> Result<Connection, StoreError> {
         connection.execute(&format!("ATTACH ?1 AS {}", quote(name)), [format!("file:{path}?mode=ro")])?;
     }
     Ok(connection)
+}
+
+fn fill(connection: &Connection, view: &View) -> Result<(), StoreError> {
+    let schema = quote(view.schema);
+    connection.execute(&format!("ATTACH ':memory:' AS {schema}"), [])?;
+    let table = format!("{schema}.{}", quote(view.table));
+    connection.execute(&format!("CREATE TABLE {table} ({})", view.columns.join(", ")), [])?;
+    let places = vec!["?"; view.columns.len()].join(", ");
+    let mut insert = connection.prepare(&format!("INSERT INTO {table} VALUES ({places})"))?;
+    for row in &view.rows {
+        insert.execute(rusqlite::params_from_iter(row))?;
+    }
+    Ok(())
 }
 
 fn run(connection: &Connection, sql: &str) -> Result<QueryResult, StoreError> {

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Request, Uri, header};
-use http_body_util::Empty;
+use http_body_util::{Empty, Full};
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
@@ -24,6 +24,7 @@ use self::redirect::{Node, Rules, Trust};
 use self::upload::Opening;
 use super::engine::{Call, Response, Step};
 use super::failure::ERROR_LOG_BYTES;
+use super::question::Question;
 use crate::config::{Engine, Timeouts};
 
 /// Most redirects of one call: follower, leader, backend, and some in reserve.
@@ -149,7 +150,9 @@ impl Client {
         }
         let limit = match call.step {
             Step::Prepare => self.timeouts.prepare,
-            Step::Begin | Step::Load | Step::Commit | Step::Abort | Step::Cancel | Step::State => self.timeouts.call,
+            Step::Begin | Step::Load | Step::LoadAtOnce | Step::Commit | Step::Abort | Step::Cancel | Step::State => {
+                self.timeouts.call
+            }
         };
         let answer = exchange(connection.stream, head.map(|()| Empty::<Bytes>::new()), ANSWER_LIMIT);
         match timeout(limit, answer).await {
@@ -157,6 +160,40 @@ impl Client {
             Ok(Err(why)) => Err(Trouble::Lost(format!("{node}: {why}"))),
             Err(_) => Err(Trouble::Lost(format!("{node}: no answer within {limit:?}"))),
         }
+    }
+
+    /// Asks a question, at a frontend or where it redirects to.
+    ///
+    /// # Errors
+    /// Why there is no answer, for people.
+    pub(super) async fn ask(&self, frontend: usize, question: &Question) -> Result<(String, Response), String> {
+        let first = self.frontends.get(frontend).ok_or_else(|| format!("there is no frontend number {frontend}"))?;
+        let (mut node, mut path) = (first.clone(), question.path.clone());
+        for _hop in 0..=HOPS {
+            let body = Full::new(Bytes::from(question.body.clone()));
+            let mut request = Request::builder().method(question.method.clone()).uri(&path);
+            for (name, value) in &question.headers {
+                request = request.header(name, value);
+            }
+            let request = request
+                .header(header::HOST, node.to_string())
+                .header(header::AUTHORIZATION, self.authorization.clone())
+                .header(header::CONNECTION, "close")
+                .body(body)
+                .map_err(|_| format!("{node} redirects to a path that HTTP does not allow"))?;
+            let connection = connect::connect(&node, &self.network, self.timeouts.connect).await?;
+            let answer = timeout(self.timeouts.call, exchange(connection.stream, request, ANSWER_LIMIT)).await;
+            let answer = answer.map_err(|_| format!("{node}: no answer within {:?}", self.timeouts.call))?;
+            let Raw { response, location } = answer.map_err(|why| format!("{node}: {why}"))?;
+            let Some(location) = location else { return Ok((node.to_string(), response)) };
+            let next = self.rules.follow(first, &node, &location);
+            let next = next.map_err(|why| format!("{node} redirects: {why}"))?;
+            if next.trust == Trust::Redirect {
+                self.log_trust(&next.node, first);
+            }
+            (node, path) = (next.node, next.path);
+        }
+        Err(format!("more than {HOPS} redirects, the last one to {node}"))
     }
 
     fn head(&self, node: &Node, path: &str, call: &Call, redirected: bool) -> Result<Request<()>, String> {
