@@ -9,7 +9,7 @@
 //! simulated clock stands still meanwhile, but which of two tasks goes first in the same millisecond can differ from run
 //! to run, and with it, rarely, the rest. So a failing run shows its own trace.
 
-#![expect(clippy::print_stdout, reason = "a failing seed shows itself and what led to it")]
+#![expect(clippy::print_stdout, clippy::expect_used, reason = "a failing seed shows itself and what led to it")]
 
 // The group, the judge and the dice are those of the world around the protocol alone.
 #[path = "../../commit/tests/world/broker.rs"]
@@ -34,7 +34,7 @@ mod wire;
 mod world;
 
 use std::collections::VecDeque;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use judge::Violation;
@@ -100,7 +100,7 @@ fn search(
                 return;
             }
             let outcome = run(seed, mutant);
-            let (found, tally) = &mut *found.lock().expect("no panic");
+            let (found, tally) = &mut *found.lock().unwrap_or_else(PoisonError::into_inner);
             tally.add(&outcome.tally);
             if wanted(&outcome) && found.as_ref().is_none_or(|(first, _)| seed < *first) {
                 *found = Some((seed, outcome));
@@ -113,7 +113,7 @@ fn search(
             scope.spawn(work);
         }
     });
-    found.into_inner().expect("no panic")
+    found.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[test]
@@ -136,6 +136,21 @@ fn every_record_arrives_once() {
     if complete {
         assert_eq!(tally.missing(WANTED), Vec::<&str>::new(), "never happened");
     }
+}
+
+/// What the simulation leans on: while a thread of the real machine decodes, the simulated clock stands still.
+#[test]
+fn the_clock_waits_for_decoding() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    runtime.expect("a runtime").block_on(async {
+        let began = tokio::time::Instant::now();
+        let timer = tokio::spawn(tokio::time::sleep(std::time::Duration::from_secs(1)));
+        let decoding = tokio::task::spawn_blocking(|| std::thread::sleep(std::time::Duration::from_millis(50)));
+        decoding.await.expect("decoded");
+        assert_eq!(began.elapsed(), std::time::Duration::ZERO);
+        timer.await.expect("rung");
+        assert!(began.elapsed() >= std::time::Duration::from_secs(1));
+    });
 }
 
 fn cores() -> usize {

@@ -14,7 +14,7 @@ use loadlock::pipeline::run_one;
 use loadlock::random::Random;
 use tokio::sync::Semaphore;
 
-use crate::climate::Policy;
+use crate::climate::{LENIENT, Policy};
 use crate::rng::Rng;
 use crate::source;
 use crate::wire::{FRONTEND, network};
@@ -87,13 +87,13 @@ fn stopped(world: &mut World, stop: Stop) {
     world.tally.count(stop.code.name());
     let allowed = match stop.code {
         // The operator lets such records pass from now on.
-        StopCode::BadRecord | StopCode::TooManyRejects => {
-            let asked_for = match stop.code {
-                StopCode::BadRecord => world.climate.policy == Policy::Stop,
-                _ => matches!(world.climate.policy, Policy::Skip { .. }),
-            };
-            world.policy = Policy::Skip { most: 1000, of: 1000 };
-            asked_for
+        StopCode::BadRecord => {
+            world.policy = LENIENT;
+            world.climate.policy == Policy::Stop
+        }
+        StopCode::TooManyRejects => {
+            world.policy = LENIENT;
+            matches!(world.climate.policy, Policy::Skip { .. })
         }
         StopCode::LoadRefused => world.refused_a_load,
         StopCode::NotCommittable => world.engine.was_uncommittable,

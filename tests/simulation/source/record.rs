@@ -53,6 +53,7 @@ impl Thread {
                     Ok(recorded) => {
                         // The answer is on its way while the process is held.
                         self.life.thawed().await;
+                        self.sim.note(&format!("{}: recorded: {recorded:?}", self.life.place));
                         let _gone = reply.send(recorded);
                     }
                     Err(recording) => {
@@ -72,6 +73,7 @@ impl Thread {
     /// The guard of rule 2, and the commit.
     async fn begin(&mut self, wish: Wish) {
         let Wish { positions, seen, reply, .. } = wish;
+        self.sim.note(&format!("{}: to record: {positions:?}", self.life.place));
         let guarded = self.guard(&positions, seen);
         let (generation, tenures) = match guarded {
             Ok(guarded) => guarded,
@@ -253,7 +255,12 @@ async fn arrival(sim: &Sim, life: &Arc<Life>, mut rng: Rng, request: Request) ->
             world.tally.count(name(&answer));
             match answer {
                 RecordAnswer::Refused(_) if world.rng.half() => RecordAnswer::Unclear("half of it".to_owned()),
-                other => other,
+                RecordAnswer::Stored
+                | RecordAnswer::Passing(_)
+                | RecordAnswer::Gone(_)
+                | RecordAnswer::Refused(_)
+                | RecordAnswer::Unclear(_)
+                | RecordAnswer::NotOwned => answer,
             }
         };
         sim.note(&format!("{}: broker says {answer:?} to {request:?}", life.place));
