@@ -132,6 +132,24 @@ pub enum Event {
         /// What the engine says now.
         state: TxnState,
     },
+    /// Answer to [`Effect::LookForEvidence`]. A shell that knows no place to look says that it found nothing.
+    Evidence {
+        /// Ticket of the settlement.
+        ticket: Ticket,
+        /// Table of the load.
+        table: Tag,
+        /// Something is there that is there only if the load became visible.
+        committed: bool,
+        /// Where it looked and what it saw, for people.
+        looked: String,
+    },
+    /// Answer to [`Effect::LookForLabels`]. A shell that knows no place to look has found none.
+    Labels {
+        /// Ticket of the effect.
+        ticket: Ticket,
+        /// A label of this pipeline that the engine remembers.
+        remembered: Option<String>,
+    },
     /// Read no more, finish what is open. With a reason: then stop for it.
     Drain(Option<Stop>),
     /// Stop at once: nothing that is open can be finished.
@@ -251,6 +269,22 @@ pub enum Effect {
         txn: Txn,
         /// Questions about this load before; the shell waits longer with each.
         tries: u32,
+    },
+    /// The engine has forgotten how a load ended: look for what only a visible load leaves behind (rule 10).
+    LookForEvidence {
+        /// Ticket of the settlement.
+        ticket: Ticket,
+        /// Tag of the load's table.
+        table: Tag,
+        /// The load.
+        txn: Txn,
+        /// Records whose rows it held.
+        ranges: Ranges,
+    },
+    /// The group has no position: does the engine remember loads of this pipeline (rule 11)?
+    LookForLabels {
+        /// Comes back in the answer.
+        ticket: Ticket,
     },
     /// Let the revocation go on.
     Release(BTreeSet<Partition>),

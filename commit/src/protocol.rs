@@ -6,7 +6,7 @@ use super::batch::{Batch, Kind, Phase};
 use super::event::{Effect, Event, Notice, SealedRange, Stop, Ticket, Txn};
 use super::label::{Tag, label};
 use super::metadata::{Metadata, OriginStart, noted_cluster};
-use super::positions::{Identity, ReadInFlight, ResolveInFlight};
+use super::positions::{Identity, Labels, ReadInFlight, ResolveInFlight};
 use super::record::Call;
 use super::settle::Settlement;
 use crate::domain::{Nonce, Offset, Partition, Ranges, Table, TxnId};
@@ -62,6 +62,11 @@ pub(super) struct Owned {
 pub(super) enum Standing {
     /// The position has to be read.
     Unread,
+    /// Without a position, like the whole topic; whether the engine remembers loads of the pipeline is being asked.
+    Doubted {
+        /// The start in its durable form.
+        start: OriginStart,
+    },
     /// Without a position; its start is being resolved.
     Resolving {
         /// The start in its durable form.
@@ -87,6 +92,7 @@ pub struct Protocol {
     pub(super) call: Option<Call>,
     pub(super) reading: Option<ReadInFlight>,
     pub(super) resolving: Option<ResolveInFlight>,
+    pub(super) labels: Labels,
     /// True while the shell reads in the order of `next`; false after anything that makes it read anew.
     pub(super) flowing: bool,
     /// Partitions whose revocation waits for the call in flight.
@@ -114,6 +120,7 @@ impl Protocol {
             call: None,
             reading: None,
             resolving: None,
+            labels: Labels::Unasked,
             flowing: false,
             leaving: BTreeSet::new(),
             draining: false,
@@ -148,6 +155,10 @@ impl Protocol {
             }
             Event::AbortAnswered { ticket, table } => self.abort_answered(ticket, table),
             Event::State { ticket, table, state } => self.state_read(ticket, table, state),
+            Event::Evidence { ticket, table, committed, looked } => {
+                self.evidence_found(ticket, table, committed, &looked);
+            }
+            Event::Labels { ticket, remembered } => self.labels_found(ticket, remembered),
             Event::Drain(stop) => self.drain(stop),
             Event::Halt(stop) => self.stop_now(stop),
         }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
@@ -41,6 +43,7 @@ pub(crate) struct Place {
     pub(crate) engine: &'static str,
     pub(crate) frontend: String,
     pub(crate) weakened: Option<String>,
+    pub(crate) interrupted: Arc<AtomicBool>,
 }
 
 /// What has been done to members, and how they ended.
@@ -118,6 +121,9 @@ impl Fleet {
 
     /// Looks at every member; starts, continues, counts.
     pub(crate) fn turn(&mut self, now: Instant) -> Result<(), Failure> {
+        if self.place.interrupted.load(Ordering::Relaxed) {
+            return Err("interrupted".to_owned());
+        }
         for index in 0..self.slots.len() {
             self.watch(index, now)?;
             let slot = &self.slots[index];

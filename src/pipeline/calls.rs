@@ -21,7 +21,7 @@ use crate::source::{PositionsRead, Recorded, SourceError};
 const KAFKA_PAUSE: Duration = Duration::from_millis(500);
 
 impl Pipeline {
-    fn call(&mut self, task: impl Future<Output = Option<Event>> + Send + 'static) {
+    pub(super) fn call(&mut self, task: impl Future<Output = Option<Event>> + Send + 'static) {
         self.calls.spawn(task);
     }
 
@@ -232,7 +232,7 @@ async fn write_dead_letters(
     }
 }
 
-async fn pause(random: &Random, class: Class, tries: u32) {
+pub(super) async fn pause(random: &Random, class: Class, tries: u32) {
     if tries > 0
         && let Some(wait) = retry::delay(class, tries, random.jitter())
     {
@@ -240,7 +240,7 @@ async fn pause(random: &Random, class: Class, tries: u32) {
     }
 }
 
-fn name(txn: Txn) -> TxnName {
+pub(super) fn name(txn: Txn) -> TxnName {
     TxnName { table: txn.table, label: txn.label, id: txn.id }
 }
 

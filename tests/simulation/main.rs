@@ -34,8 +34,8 @@ mod wire;
 mod world;
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use judge::Violation;
 use mutant::Mutant;

@@ -170,7 +170,8 @@ fn a_reload_that_fails_is_settled_anew() {
 fn what_the_engine_has_forgotten_needs_evidence() {
     let mut scene = found(&intent(7, 10, &["a"]));
     scene.read();
-    assert_eq!(scene.state("a", TxnState::Unknown), ["stop outcome-unknown"]);
+    assert_eq!(scene.state("a", TxnState::Unknown), ["look for rows of 7:a in 0:0..10"]);
+    assert_eq!(scene.evidence("a", false), ["stop outcome-unknown"]);
     // Another partition of the batch was advanced by it, and belongs to somebody else.
     let mut scene = found(&intent(7, 10, &["a"]));
     scene.put(2, 30, &Metadata { trail: Some(Nonce(7)), ..plain() });
@@ -180,7 +181,33 @@ fn what_the_engine_has_forgotten_needs_evidence() {
     let mut scene = found(&intent(7, 10, &["a"]));
     scene.put(2, 30, &Metadata { trail: Some(Nonce(8)), ..plain() });
     scene.read();
-    assert_eq!(scene.state("a", TxnState::Unknown), ["stop outcome-unknown"]);
+    scene.state("a", TxnState::Unknown);
+    assert_eq!(scene.evidence("a", false), ["stop outcome-unknown"]);
+}
+
+#[test]
+fn what_only_a_visible_load_leaves_behind_is_evidence() {
+    let mut scene = found(&intent(7, 10, &["a", "b"]));
+    scene.read();
+    scene.state("a", TxnState::Unknown);
+    assert_eq!(scene.evidence("a", true), [""; 0], "b has no final word yet");
+    assert_eq!(scene.state("b", TxnState::Visible), ["(settled 7: visible)", "record 0@10~7"]);
+
+    // It speaks for its own table only.
+    let mut scene = found(&intent(7, 10, &["a", "b"]));
+    scene.read();
+    scene.state("a", TxnState::Unknown);
+    scene.evidence("a", true);
+    assert_eq!(scene.state("b", aborted()), ["(settled 7: load again)", "reload 0@0..10 for b"]);
+}
+
+#[test]
+fn evidence_for_a_settlement_that_is_over_is_ignored() {
+    let mut scene = found(&intent(7, 10, &["a"]));
+    scene.read();
+    scene.state("a", TxnState::Unknown);
+    scene.lose(&[0]);
+    assert_eq!(scene.evidence("a", false), [""; 0]);
 }
 
 #[test]
@@ -321,7 +348,7 @@ fn a_load_that_the_engine_does_not_know_any_more_is_settled() {
     assert!(said.contains(&"(dropped: the engine does not know its load)".to_owned()), "{said:?}");
     scene.read();
     scene.read();
-    assert_eq!(scene.state("a", TxnState::Unknown), ["stop outcome-unknown"]);
+    assert_eq!(scene.state("a", TxnState::Unknown), ["look for rows of 1:a in 0:0..10"]);
 }
 
 #[test]
@@ -329,11 +356,12 @@ fn a_stop_names_what_a_person_has_to_look_at() {
     let mut scene = found(&intent(7, 10, &["a"]));
     scene.read();
     scene.state("a", TxnState::Unknown);
+    scene.evidence("a", false);
     let what = scene.take("stop", |effect| match effect {
         Effect::Stop(stop) => Some(stop.what.clone()),
         _ => None,
     });
-    for part in ["topic t", "0:0..10", "d.a", "00000000000000000000000000000007"] {
+    for part in ["topic t", "0:0..10", "d.a", "looked everywhere", "00000000000000000000000000000007"] {
         assert!(what.contains(part), "{part} in {what}");
     }
 }
