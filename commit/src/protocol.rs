@@ -309,6 +309,7 @@ impl Protocol {
         if self.ended {
             return;
         }
+        self.finish_settlement();
         self.read_unread();
         self.store_first_positions();
         self.move_front();

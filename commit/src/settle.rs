@@ -168,7 +168,7 @@ impl Protocol {
     }
 
     /// With a final word on every table: advance, or load the aborted tables again (rule 8).
-    fn finish_settlement(&mut self) {
+    pub(super) fn finish_settlement(&mut self) {
         let Some(settlement) = &self.settlement else { return };
         if settlement.tables.values().any(|finding| finding.outcome.is_none()) {
             return;
@@ -182,6 +182,10 @@ impl Protocol {
         let ranges = Self::plain_ranges(&settlement.holders);
         let settled = Notice::Settled { nonce: settlement.nonce, reloads: !aborted.is_empty(), ranges };
         let Some(first) = aborted.first() else {
+            if self.call.is_some() {
+                // One OffsetCommit after the other: a first position is out, and its answer counts, doubt above all.
+                return;
+            }
             self.emit(Effect::Report(settled));
             let ends = settlement.holders.iter().map(|(partition, held)| (*partition, held.range.end)).collect();
             return self.record_settled(&ends, settlement.nonce);

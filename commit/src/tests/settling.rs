@@ -33,6 +33,34 @@ fn a_partition_that_becomes_ready_waits_for_the_end_of_a_reload() {
     assert_eq!(scene.store(), ["(advanced)", "fill 0@10 1@0"]);
 }
 
+/// Partition 0's interrupted load turns out visible while the first position of partition 1 is being stored.
+fn settled_beside_a_first_position() -> Scene {
+    let mut scene = Scene::new();
+    scene.put(0, 0, &Metadata { origin: starts::origin(3).origin, ..intent(7, 10, &["a"]) });
+    scene.stored.insert(1, None);
+    scene.give(&[0, 1]);
+    scene.read();
+    scene.read();
+    assert_eq!(scene.resolve(&[(1, 0)]), ["record 1@0"]);
+    assert_eq!(scene.state("a", TxnState::Visible), [""; 0], "one OffsetCommit after the other");
+    scene
+}
+
+#[test]
+fn a_settlement_waits_for_an_offset_commit_that_is_out() {
+    let mut scene = settled_beside_a_first_position();
+    let said = ["(started 1@0)", "(settled 7: visible)", "record 0@10~7"];
+    assert_eq!(scene.store(), said);
+    assert_eq!(scene.store(), ["fill 0@10 1@0"]);
+}
+
+#[test]
+fn doubt_about_a_first_position_counts_while_a_settlement_ends() {
+    let mut scene = settled_beside_a_first_position();
+    let said = scene.recorded(&[1], RecordAnswer::Stored, &[1], true);
+    assert_eq!(said, ["(doubtful)", "rejoin"]);
+}
+
 #[test]
 fn a_reload_holds_nothing_but_the_range_of_its_intent() {
     for ranges in [vec![(0, 0..9)], vec![(0, 0..11)], vec![(1, 0..10)], vec![(0, 0..10), (1, 0..3)], vec![]] {
