@@ -25,7 +25,7 @@ pub struct Txn {
 }
 
 /// Range of one partition in a sealed batch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SealedRange {
     /// Records of the batch, gaps included.
     pub range: Range,
@@ -34,7 +34,7 @@ pub struct SealedRange {
 }
 
 /// What the shell reports.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Event {
     /// The group has given these partitions to us.
     Assigned(BTreeSet<Partition>),
@@ -157,7 +157,7 @@ pub enum Event {
 }
 
 /// How partitions are to be read from now on.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Fill {
     /// Ticket of the batch that is filled.
     pub ticket: Ticket,
@@ -170,7 +170,7 @@ pub struct Fill {
 }
 
 /// What is loaded again.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Reload {
     /// End of each partition.
     pub ends: BTreeMap<Partition, Offset>,
@@ -179,7 +179,7 @@ pub struct Reload {
 }
 
 /// What the protocol asks of the shell.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Effect {
     /// Read the stored positions of the whole topic, and the logs of these partitions.
     ReadPositions {
@@ -299,7 +299,7 @@ pub enum Effect {
 }
 
 /// What happened, for logs and counters.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Notice {
     /// A batch is visible and its positions are stored.
     Advanced {
@@ -339,7 +339,7 @@ pub enum Notice {
 }
 
 /// Why a pipeline stops.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Stop {
     /// Its code.
     pub code: StopCode,

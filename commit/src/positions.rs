@@ -8,7 +8,7 @@ use super::protocol::{Protocol, Standing, StartWish};
 use crate::domain::{Offset, Partition, Range, Ranges, Stored};
 
 /// A read of positions under way.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct ReadInFlight {
     ticket: Ticket,
     /// Assignment of each partition asked for: an answer for an earlier assignment proves nothing.
@@ -18,7 +18,7 @@ pub(super) struct ReadInFlight {
 }
 
 /// A resolution of starts under way.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct ResolveInFlight {
     ticket: Ticket,
     /// Assignment of each partition asked for.
@@ -26,7 +26,7 @@ pub(super) struct ResolveInFlight {
 }
 
 /// What the engine remembers of this pipeline; asked once, when the group has no position at all.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Labels {
     Unasked,
     Asked(Ticket),
@@ -280,7 +280,8 @@ impl Protocol {
             }
         }
         let first = self.with_standing(Standing::First);
-        if self.call.is_none() && !first.is_empty() {
+        // A settlement ends with a call of its own, whenever the engine answers: there is never more than one.
+        if self.call.is_none() && self.settlement.is_none() && !first.is_empty() {
             self.record_first(&first);
         }
     }

@@ -9,7 +9,7 @@ use super::protocol::{Protocol, Standing};
 use crate::domain::{Nonce, Partition, Range, Ranges, Stored, TxnState};
 
 /// An intent that is being settled.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Settlement {
     pub(super) ticket: Ticket,
     nonce: Nonce,
@@ -24,14 +24,14 @@ pub(super) struct Settlement {
     trail_seen: bool,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Finding {
     txn: Txn,
     asks: u32,
     outcome: Option<Outcome>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Outcome {
     Visible,
     Aborted,
@@ -168,7 +168,7 @@ impl Protocol {
     }
 
     /// With a final word on every table: advance, or load the aborted tables again (rule 8).
-    pub(super) fn finish_settlement(&mut self) {
+    fn finish_settlement(&mut self) {
         let Some(settlement) = &self.settlement else { return };
         if settlement.tables.values().any(|finding| finding.outcome.is_none()) {
             return;
@@ -182,10 +182,6 @@ impl Protocol {
         let ranges = Self::plain_ranges(&settlement.holders);
         let settled = Notice::Settled { nonce: settlement.nonce, reloads: !aborted.is_empty(), ranges };
         let Some(first) = aborted.first() else {
-            if self.call.is_some() {
-                // One OffsetCommit after the other: a first position is out, and its answer counts, doubt above all.
-                return;
-            }
             self.emit(Effect::Report(settled));
             let ends = settlement.holders.iter().map(|(partition, held)| (*partition, held.range.end)).collect();
             return self.record_settled(&ends, settlement.nonce);

@@ -17,7 +17,7 @@ const PAUSE: std::ops::Range<u64> = 700..2_500;
 
 /// Pauses between the rarer ones: clock, broker restart, broker frozen, labels forgotten.
 const CLOCK_EVERY: Duration = Duration::from_secs(60);
-const RESTART_EVERY: Duration = Duration::from_secs(60);
+const RESTART_EVERY: Duration = Duration::from_secs(30);
 const FREEZE_EVERY: Duration = Duration::from_secs(120);
 const FORGET_EVERY: Duration = Duration::from_secs(150);
 
@@ -92,9 +92,9 @@ impl Chaos {
             0..30 => engine.inject(&self.fault()),
             30..42 => fleet.kill_any(),
             42..52 => fleet.stop_any(now),
-            52..60 => fleet.drain_any(),
-            60..68 => engine.restart("frontend"),
-            68..76 => engine.restart("backend"),
+            52..62 => fleet.drain_any(),
+            62..69 => engine.restart("frontend"),
+            69..76 => engine.restart("backend"),
             76..82 => {
                 engine.kill();
                 self.engine_back = Some(now + Duration::from_millis(self.rng.u64(100..2_000)));

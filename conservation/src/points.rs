@@ -44,7 +44,6 @@ pub const POINTS: &[&str] = &[
     "load.rows",
     "load.sent",
     "source.commit",
-    "source.commit-while-leaving",
     "source.committed",
     "source.give-back",
     "source.read-back",
@@ -62,6 +61,7 @@ pub const NOT_AIMED_AT: &[&str] = &[
     "event.halt",
     "event.labels",
     "event.state-unknown",
+    "source.commit-while-leaving",
 ];
 
 /// What a short run has to hit: the steps around the intent, the commit and the advance.

@@ -91,7 +91,8 @@ impl<'a> Run<'a> {
             (None, true) => SHORT,
             (None, false) => POINTS,
         };
-        let fleet = Fleet::new(place, arguments.members, wanted.to_vec(), arguments.stops.into(), rng.fork());
+        let fleet =
+            Fleet::new(place, arguments.members, wanted.to_vec(), (arguments.kills, arguments.stops), rng.fork());
         let blows = u64::from(arguments.kills + arguments.stops + arguments.recoveries).max(1);
         let per_second = (arguments.records / (blows * STRIKE_SECONDS)).max(500);
         let producer = Producer::start(brokers, &topic, PARTITIONS, arguments.records, per_second);

@@ -13,6 +13,8 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Reb
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::topic_partition_list::{Offset as At, TopicPartitionList};
 
+use super::kafka::{CONSUMER, PROMPT};
+
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Longest wait for one answer.
@@ -67,6 +69,11 @@ impl Raw {
     fn new(brokers: &str, topic: &str, group: &str, properties: &[(&str, &str)]) -> Self {
         let mut config = rdkafka::ClientConfig::new();
         config.set("bootstrap.servers", brokers).set("group.id", group).set("enable.auto.commit", "false");
+        if !properties.contains(&CONSUMER[0]) {
+            for (name, value) in PROMPT {
+                config.set(*name, *value);
+            }
+        }
         for (name, value) in properties {
             config.set(*name, *value);
         }
