@@ -11,6 +11,7 @@
 //! them uses. Modules stand here in the order of the flow.
 
 pub use loadlock_commit::domain;
+pub mod random;
 pub mod record;
 
 pub mod source;

@@ -14,6 +14,7 @@ use super::task::{self, Finished, Message};
 use super::{Answer, Class, Doris, Failed, Failure, Prepared, Rows, StarRocks, Target, TxnName, TxnState};
 use crate::config::{self, EngineKind, Timeouts};
 use crate::decode::Framing;
+use crate::random::Random;
 
 /// Loads into one engine. Cheap to clone; one per process.
 #[derive(Clone)]
@@ -26,6 +27,7 @@ pub(super) struct Shared {
     pub(super) engine: Box<dyn Engine>,
     pub(super) http: Client,
     pub(super) timeouts: Timeouts,
+    pub(super) random: Random,
     /// Load tasks that have not ended, roll-backs included.
     running: watch::Sender<usize>,
 }
@@ -36,19 +38,19 @@ impl Loader {
     /// # Errors
     /// When the address list or the certificates can't be used.
     pub fn new(config: &config::Engine) -> Result<Self, SetupError> {
-        Self::over(config, Network::tcp(config.ca_file.as_ref())?)
+        Self::over(config, Network::tcp(config.ca_file.as_ref())?, Random::system())
     }
 
-    /// The same over another network.
+    /// The same over another network, with other randomness.
     ///
     /// # Errors
     /// When the address list can't be used.
-    pub fn over(config: &config::Engine, network: Network) -> Result<Self, SetupError> {
+    pub fn over(config: &config::Engine, network: Network, random: Random) -> Result<Self, SetupError> {
         let engine: Box<dyn Engine> = match config.kind {
             EngineKind::StarRocks => Box::new(StarRocks::new(config.timeouts)),
             EngineKind::Doris => Box::new(Doris::new(config.timeouts)),
         };
-        Self::with(config, engine, network)
+        Self::with(config, engine, network, random)
     }
 
     /// The same with a dialect that the caller has set up, whatever `config.kind` says.
@@ -56,18 +58,28 @@ impl Loader {
     /// # Errors
     /// As [`Loader::new`].
     pub fn with_engine(config: &config::Engine, engine: Box<dyn Engine>) -> Result<Self, SetupError> {
-        Self::with(config, engine, Network::tcp(config.ca_file.as_ref())?)
+        Self::with(config, engine, Network::tcp(config.ca_file.as_ref())?, Random::system())
     }
 
-    fn with(config: &config::Engine, engine: Box<dyn Engine>, network: Network) -> Result<Self, SetupError> {
+    fn with(
+        config: &config::Engine,
+        engine: Box<dyn Engine>,
+        network: Network,
+        random: Random,
+    ) -> Result<Self, SetupError> {
         let http = Client::new(config, network)?;
-        let shared = Shared { engine, http, timeouts: config.timeouts, running: watch::Sender::new(0) };
+        let shared = Shared { engine, http, timeouts: config.timeouts, random, running: watch::Sender::new(0) };
         Ok(Self { shared: Arc::new(shared) })
     }
 
     /// How rows have to stand in the bytes given to [`Load::push`].
     pub fn framing(&self) -> Framing {
         self.shared.engine.framing()
+    }
+
+    /// Where its random bits come from.
+    pub fn random(&self) -> &Random {
+        &self.shared.random
     }
 
     /// Opens a load and returns at once. The work runs in a task of its own, which outlives a dropped [`Load`] for as

@@ -306,7 +306,7 @@ impl Work<'_> {
                     if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                         return Err(failure);
                     }
-                    outage.wait(&failure).await;
+                    outage.wait(&failure, self.shared.random.jitter()).await;
                 }
                 Err(Miss::Failed(failure)) => return Err(Failure { id: failure.id.or(self.txn.id), ..failure }),
                 Ok(Performed::Replied { reply: Reply::Again(_), .. }) if busy < BUSY_LABEL_TRIES => {
@@ -351,7 +351,7 @@ impl Work<'_> {
             if matches!(state, Ok(TxnState::Unknown | TxnState::Aborted { .. })) {
                 return;
             }
-            if let Some(pause) = retry::delay(Class::Away, attempt, retry::jitter()) {
+            if let Some(pause) = retry::delay(Class::Away, attempt, self.shared.random.jitter()) {
                 sleep(pause).await;
             }
         }
@@ -369,12 +369,12 @@ struct Outage {
 }
 
 impl Outage {
-    async fn wait(&mut self, failure: &Failure) {
+    async fn wait(&mut self, failure: &Failure, jitter: f64) {
         self.attempts = self.attempts.saturating_add(1);
         if self.attempts == 1 {
             tracing::warn!(reason = %failure, "no frontend can be reached; waiting for it");
         }
-        if let Some(pause) = retry::delay(Class::Away, self.attempts, retry::jitter()) {
+        if let Some(pause) = retry::delay(Class::Away, self.attempts, jitter) {
             sleep(pause).await;
         }
     }

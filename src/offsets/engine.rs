@@ -52,7 +52,7 @@ pub(super) async fn end(loader: &Loader, txn: &TxnName) -> Result<TxnState, Fail
         match state(loader, txn, deadline).await? {
             TxnState::Prepared | TxnState::Loading => {
                 tries += 1;
-                if !pause(Class::Unclear, tries, deadline).await {
+                if !pause(loader, Class::Unclear, tries, deadline).await {
                     let answer = match answer {
                         Answer::Done => "it says that it has".to_owned(),
                         Answer::Refused(failure) | Answer::Unclear(failure) => failure.what,
@@ -74,12 +74,12 @@ async fn state(loader: &Loader, txn: &TxnName, deadline: Instant) -> Result<TxnS
         match loader.state(txn).await {
             Ok(TxnState::Unknown) if unknown + 1 < retry::UNKNOWN_MEANS_IT => {
                 unknown += 1;
-                pause(Class::Unclear, unknown, deadline).await;
+                pause(loader, Class::Unclear, unknown, deadline).await;
             }
             Ok(state) => return Ok(state),
             Err(failure) => {
                 failures += 1;
-                if !pause(Class::Away, failures, deadline).await {
+                if !pause(loader, Class::Away, failures, deadline).await {
                     return Err(failure);
                 }
             }
@@ -88,8 +88,8 @@ async fn state(loader: &Loader, txn: &TxnName, deadline: Instant) -> Result<TxnS
 }
 
 /// Waits before the next try; false if that would be past the deadline.
-async fn pause(class: Class, tries: u32, deadline: Instant) -> bool {
-    let wait = retry::delay(class, tries, retry::jitter()).unwrap_or_default();
+async fn pause(loader: &Loader, class: Class, tries: u32, deadline: Instant) -> bool {
+    let wait = retry::delay(class, tries, loader.random().jitter()).unwrap_or_default();
     let in_time = Instant::now() + wait < deadline;
     if in_time {
         tokio::time::sleep(wait).await;

@@ -13,6 +13,7 @@ use crate::config::{self, ColumnSource, Config};
 use crate::domain::{Ranges, Table};
 use crate::load::question::named;
 use crate::load::{Class, Loader, Unanswered};
+use crate::random::Random;
 
 /// Ranges that are looked for in a table at once: rows of one of them are as good as rows of all.
 const RANGES_MAX: usize = 200;
@@ -74,7 +75,7 @@ impl Pipeline {
         let topic = Arc::clone(&self.topic);
         self.call(async move {
             let txn = name(txn);
-            let (in_history, history) = match asked(&trouble, || loader.history_has(&txn)).await {
+            let (in_history, history) = match asked(loader.random(), &trouble, || loader.history_has(&txn)).await {
                 Ok(true) => (true, "the load history says that it is finished".to_owned()),
                 Ok(false) => (false, "no load history has it".to_owned()),
                 Err(why) => (false, format!("the load history could not be asked ({why})")),
@@ -99,7 +100,7 @@ impl Pipeline {
         let topic = Arc::clone(&self.topic);
         self.call(async move {
             for database in databases {
-                match asked(&trouble, || loader.label_like(&database, &pattern)).await {
+                match asked(loader.random(), &trouble, || loader.label_like(&database, &pattern)).await {
                     Ok(None) => {}
                     remembered @ Ok(Some(_)) => {
                         return Some(Event::Labels { ticket, remembered: remembered.ok().flatten() });
@@ -118,7 +119,7 @@ impl Pipeline {
 }
 
 async fn rows_found(loader: &Loader, trouble: &Trouble, sql: &str) -> (bool, String) {
-    match asked(trouble, || loader.query(sql)).await {
+    match asked(loader.random(), trouble, || loader.query(sql)).await {
         Ok(listed) => match listed.first() {
             Some("0") => (false, "; the table has no row of the range".to_owned()),
             Some(count) if count.parse::<u64>().is_ok() => (true, format!("; the table has {count} rows of the range")),
@@ -129,7 +130,7 @@ async fn rows_found(loader: &Loader, trouble: &Trouble, sql: &str) -> (bool, Str
 }
 
 /// Asks until somebody answers, within bounds; a refusal is an answer.
-async fn asked<T, F>(trouble: &Trouble, question: impl Fn() -> F) -> Result<T, String>
+async fn asked<T, F>(random: &Random, trouble: &Trouble, question: impl Fn() -> F) -> Result<T, String>
 where
     F: Future<Output = Result<T, Unanswered>>,
 {
@@ -144,7 +145,7 @@ where
             Err(unanswered) if !unanswered.passing || tries >= TRIES_MAX => return Err(unanswered.what),
             Err(unanswered) => trouble.say(&unanswered.what),
         }
-        pause(Class::Away, tries).await;
+        pause(random, Class::Away, tries).await;
     }
 }
 

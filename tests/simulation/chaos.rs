@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use crate::climate::Policy;
 use crate::process::dwell;
+use crate::rng::Rng;
 use crate::world::{Life, Sim, World};
 
 /// A member that was not heard of for so long is expelled.
@@ -24,16 +25,17 @@ const END_WITHIN: Duration = Duration::from_secs(3 * 3600);
 
 /// Runs a world to its end.
 pub(crate) async fn run(sim: &Sim) {
+    let dice = || Rng::new(sim.lock().rng.next());
     let mut nature = JoinSet::new();
-    nature.spawn(produce(Arc::clone(sim)));
-    nature.spawn(coordinate(Arc::clone(sim)));
-    nature.spawn(publish(Arc::clone(sim)));
+    nature.spawn(produce(Arc::clone(sim), dice()));
+    nature.spawn(coordinate(Arc::clone(sim), dice()));
+    nature.spawn(publish(Arc::clone(sim), dice()));
     let mut places = JoinSet::new();
     let count = sim.lock().lives.len();
     for place in 0..count {
-        places.spawn(dwell(Arc::clone(sim), place));
+        places.spawn(dwell(Arc::clone(sim), place, dice()));
     }
-    trouble(sim).await;
+    trouble(sim, dice()).await;
     heal(sim);
     let stored = until(sim, REST_WITHIN, World::has_arrived).await;
     if sim.lock().is_over() {
@@ -70,12 +72,12 @@ async fn until(sim: &Sim, within: Duration, so: impl Fn(&World) -> bool) -> bool
 
 // ---- nature ----------------------------------------------------------------------------------------------------------
 
-async fn produce(sim: Sim) {
+async fn produce(sim: Sim, mut rng: Rng) {
     loop {
-        let pause = sim.lock().millis(1500);
+        let pause = sim.with(&mut rng).millis(1500);
         tokio::time::sleep(pause).await;
         let news = {
-            let world = &mut *sim.lock();
+            let world = &mut *sim.with(&mut rng);
             let partitions: Vec<_> = world.topic.partitions().into_iter().collect();
             let partition = partitions.get(world.rng.below(partitions.len())).copied();
             partition.is_some_and(|partition| world.topic.grow(partition))
@@ -87,15 +89,15 @@ async fn produce(sim: Sim) {
 }
 
 /// The group's coordinator: ends rebalances, expels who is not heard of.
-async fn coordinate(sim: Sim) {
+async fn coordinate(sim: Sim, mut rng: Rng) {
     loop {
         let news = sim.stir.notified();
         tokio::select! {
-            () = news => sim.latency().await,
-            () = tokio::time::sleep(Duration::from_secs(1)) => {}
+            () = news => sim.latency(&mut rng).await,
+            () = tokio::time::sleep(Duration::from_secs(2)) => {}
         }
         let news = {
-            let world = &mut *sim.lock();
+            let world = &mut *sim.with(&mut rng);
             let now = Instant::now();
             let silent = |member: &u64| world.heard_of.get(member).is_none_or(|heard| now - *heard > SESSION);
             let silent: Vec<_> = world.broker.members().into_iter().filter(silent).collect();
@@ -116,9 +118,9 @@ async fn coordinate(sim: Sim) {
 }
 
 /// What is committed becomes visible in its own time.
-async fn publish(sim: Sim) {
+async fn publish(sim: Sim, mut rng: Rng) {
     loop {
-        let pause = sim.lock().millis(3000);
+        let pause = sim.with(&mut rng).millis(3000);
         tokio::time::sleep(pause).await;
         sim.lock().engine.publish();
     }
@@ -126,50 +128,50 @@ async fn publish(sim: Sim) {
 
 // ---- faults ----------------------------------------------------------------------------------------------------------
 
-async fn trouble(sim: &Sim) {
+async fn trouble(sim: &Sim, mut rng: Rng) {
     let ends = Instant::now() + sim.lock().climate.heals_after;
     while Instant::now() < ends && !sim.lock().is_over() {
         let pause = {
-            let mut world = sim.lock();
+            let mut world = sim.with(&mut rng);
             let calm = usize::try_from(world.climate.calm.as_millis()).unwrap_or(1);
             world.millis(2 * calm)
         };
         tokio::time::sleep(pause).await;
-        fault(sim);
+        fault(sim, &mut rng);
         sim.stir();
     }
 }
 
-fn fault(sim: &Sim) {
+fn fault(sim: &Sim, rng: &mut Rng) {
     let (choice, life) = {
-        let world = &mut *sim.lock();
+        let world = &mut *sim.with(rng);
         let choice = world.rng.below(18);
         let place = world.rng.below(world.lives.len());
         (choice, world.lives.get(place).cloned().flatten())
     };
     let Some(life) = life.filter(|life| !life.is_dead()) else { return };
-    sim.note(|| format!("fault {choice} at {}", life.place));
+    sim.note(&format!("fault {choice} at {}", life.place));
     match choice {
         0 | 1 => {
             sim.count("crashes");
             life.kill();
         }
-        2 | 3 => freeze(sim, life),
+        2 | 3 => freeze(sim, rng, life),
         4 => {
             sim.count("asked to drain under faults");
             life.stop.send_replace(true);
         }
-        _ => sim.lock().fault(choice),
+        _ => sim.with(rng).fault(choice),
     }
 }
 
 /// A process is held: nothing goes in or out. Nobody hears of it, and it hears of nobody.
-fn freeze(sim: &Sim, life: Arc<Life>) {
+fn freeze(sim: &Sim, rng: &mut Rng, life: Arc<Life>) {
     if life.is_frozen() {
         return;
     }
     let time = {
-        let mut world = sim.lock();
+        let mut world = sim.with(rng);
         world.tally.count("processes held");
         if world.rng.half() { world.millis(8_000) } else { world.millis(90_000) }
     };
@@ -180,7 +182,7 @@ fn freeze(sim: &Sim, life: Arc<Life>) {
         if time > SESSION && !life.is_dead() && life.is_frozen() {
             sim.count("processes held beyond their session");
         }
-        sim.note(|| format!("{} goes on", life.place));
+        sim.note(&format!("{} goes on", life.place));
         life.freeze(false);
         sim.stir();
     });
@@ -232,7 +234,7 @@ impl World {
 // ---- the end ---------------------------------------------------------------------------------------------------------
 
 fn heal(sim: &Sim) {
-    sim.note(|| "healed".to_owned());
+    sim.note("healed");
     let lives = {
         let world = &mut *sim.lock();
         world.healed = true;
@@ -249,7 +251,7 @@ fn heal(sim: &Sim) {
 }
 
 fn close(sim: &Sim) {
-    sim.note(|| "closing".to_owned());
+    sim.note("closing");
     let lives = {
         let mut world = sim.lock();
         world.closing = true;

@@ -170,7 +170,7 @@ fn starrocks(world: &mut World, asked: &Asked, rows: &[Place]) -> Value {
             Ok(_) => fine(),
             Err(No::NotFound | No::Exists) => failed("no transaction found by the label"),
             Err(No::NotCommittable) => failed("Failed to commit txn when callback 7 could not be found"),
-            Err(No::Is(stage)) if stage == Stage::Aborted => failed("can not commit aborted transaction"),
+            Err(No::Is(Stage::Aborted)) => failed("can not commit aborted transaction"),
             Err(No::Is(_)) => failed("transaction is not prepared yet"),
         },
         Step::Abort | Step::Cancel => match abort(world, asked) {
@@ -209,7 +209,7 @@ fn doris(world: &mut World, asked: &Asked, rows: &[Place]) -> Value {
             Ok(true) => json!({"status": "Success", "msg": "transaction [1] commit successfully."}),
             Ok(false) => failed("transaction [1] is already VISIBLE, not pre-committed."),
             Err(No::NotCommittable) => failed("the table's schema compatibility check failed"),
-            Err(No::Is(stage)) if stage == Stage::Aborted => {
+            Err(No::Is(Stage::Aborted)) => {
                 failed("transaction [1] is already aborted. abort reason: cancelled by user")
             }
             Err(No::Is(_)) => failed("transaction [1] is prepare, not pre-committed."),

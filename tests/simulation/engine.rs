@@ -30,7 +30,7 @@ pub(crate) struct Load {
 }
 
 /// How a request names its transaction.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) enum Named {
     Label(Label),
     Id(TxnId),

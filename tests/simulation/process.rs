@@ -1,7 +1,7 @@
 //! A place at which one process after the other runs the production pipeline, until it is told to drain.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use loadlock::commit::{Stop, StopCode};
@@ -11,9 +11,11 @@ use loadlock::config::{
 };
 use loadlock::load::Loader;
 use loadlock::pipeline::run_one;
+use loadlock::random::Random;
 use tokio::sync::Semaphore;
 
-use crate::climate::Policy;
+use crate::climate::{LENIENT, Policy};
+use crate::rng::Rng;
 use crate::source;
 use crate::wire::{FRONTEND, network};
 use crate::world::{GROUP, Life, Sim, TOPIC, World};
@@ -22,31 +24,31 @@ use crate::world::{GROUP, Life, Sim, TOPIC, World};
 const IDLE_WITHIN: Duration = Duration::from_secs(5);
 
 /// Lives one life after the other, until one has drained at the end.
-pub(crate) async fn dwell(sim: Sim, place: usize) {
+pub(crate) async fn dwell(sim: Sim, place: usize, mut rng: Rng) {
     loop {
-        let Some((life, config, budget)) = begin(&sim, place) else { return };
+        let Some((life, config, budget)) = begin(&sim, place, rng.next()) else { return };
         let main = tokio::spawn(run(Arc::clone(&sim), Arc::clone(&life), config, budget));
         life.add(main.abort_handle());
         let ended = main.await;
         life.kill();
-        sim.note(|| format!("{place}: ended: {ended:?}"));
+        sim.note(&format!("{place}: ended: {ended:?}"));
         match ended {
             Ok(Ok(())) => sim.count("processes drained"),
             Ok(Err(stop)) => stopped(&mut sim.lock(), stop),
             Err(error) if error.is_cancelled() => sim.count("processes killed"),
             Err(error) => sim.lock().judge.broken("panic", error.to_string()),
         }
-        let pause = sim.lock().millis(5000);
+        let pause = sim.with(&mut rng).millis(5000);
         tokio::time::sleep(pause).await;
     }
 }
 
-fn begin(sim: &Sim, place: usize) -> Option<(Arc<Life>, Config, Arc<Semaphore>)> {
+fn begin(sim: &Sim, place: usize, seed: u64) -> Option<(Arc<Life>, Config, Arc<Semaphore>)> {
     let mut world = sim.lock();
     if world.closing || world.is_over() {
         return None;
     }
-    let life = Life::new(place);
+    let life = Life::new(place, seed);
     let config = config(&world);
     let permits = usize::try_from(world.climate.memory_kib).unwrap_or(1);
     let budget = Arc::new(Semaphore::new(permits));
@@ -59,7 +61,7 @@ fn begin(sim: &Sim, place: usize) -> Option<(Arc<Life>, Config, Arc<Semaphore>)>
 
 async fn run(sim: Sim, life: Arc<Life>, config: Config, budget: Arc<Semaphore>) -> Result<(), Stop> {
     let other = |what: String| Stop { code: StopCode::Invariant, what };
-    let loader = Loader::over(&config.engine, network(&sim, &life)).map_err(|error| other(error.to_string()))?;
+    let loader = Loader::over(&config.engine, network(&sim, &life), random(&life)).map_err(|e| other(e.to_string()))?;
     let Some(pipeline) = config.pipelines.first() else { return Err(other("no pipeline".to_owned())) };
     let start = |spec| Ok(source::start(&sim, &life, spec, budget));
     let ended = run_one(&config, pipeline, &loader, start, life.stop.subscribe()).await;
@@ -69,18 +71,29 @@ async fn run(sim: Sim, life: Arc<Life>, config: Config, budget: Arc<Semaphore>) 
     ended
 }
 
+/// Random bits that a seed repeats.
+fn random(life: &Life) -> Random {
+    let rng = Mutex::new(life.dice());
+    Random::given(move |bytes| {
+        let mut rng = rng.lock().unwrap_or_else(PoisonError::into_inner);
+        for piece in bytes.chunks_mut(8) {
+            piece.copy_from_slice(rng.next().to_be_bytes().get(..piece.len()).unwrap_or_default());
+        }
+    })
+}
+
 /// Was there a reason?
 fn stopped(world: &mut World, stop: Stop) {
     world.tally.count(stop.code.name());
     let allowed = match stop.code {
         // The operator lets such records pass from now on.
-        StopCode::BadRecord | StopCode::TooManyRejects => {
-            let asked_for = match stop.code {
-                StopCode::BadRecord => world.climate.policy == Policy::Stop,
-                _ => matches!(world.climate.policy, Policy::Skip { .. }),
-            };
-            world.policy = Policy::Skip { most: 1000, of: 1000 };
-            asked_for
+        StopCode::BadRecord => {
+            world.policy = LENIENT;
+            world.climate.policy == Policy::Stop
+        }
+        StopCode::TooManyRejects => {
+            world.policy = LENIENT;
+            matches!(world.climate.policy, Policy::Skip { .. })
         }
         StopCode::LoadRefused => world.refused_a_load,
         StopCode::NotCommittable => world.engine.was_uncommittable,

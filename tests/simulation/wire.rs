@@ -12,10 +12,14 @@ use tokio::time::Instant;
 use crate::dialect::{Asked, asked, lie, opens, perform, refuse, rows, torn};
 use crate::http::{Connection, Head};
 use crate::log::Place;
+use crate::rng::Rng;
 use crate::world::{Life, Sim, World};
 
 /// Bytes that a connection holds in each direction.
 const BUFFER: usize = 4096;
+
+/// Time for a connection to open.
+const OPENS_WITHIN: Duration = Duration::from_millis(1);
 
 /// Host of the frontends; every other host is a backend.
 pub(crate) const FRONTEND: &str = "fe";
@@ -79,11 +83,6 @@ impl World {
         }
     }
 
-    /// True if the process dies at this moment.
-    fn strikes(&mut self) -> bool {
-        !self.healed && self.rng.permille(self.climate.deadly)
-    }
-
     fn is_away(&self) -> bool {
         !self.healed && self.away_until.is_some_and(|until| Instant::now() < until)
     }
@@ -100,11 +99,10 @@ pub(crate) fn network(sim: &Sim, life: &Arc<Life>) -> Network {
 
 async fn open(sim: Sim, life: Arc<Life>, frontend: bool) -> io::Result<Box<dyn Stream>> {
     life.thawed().await;
-    sim.latency().await;
+    tokio::time::sleep(OPENS_WITHIN).await;
     {
         let mut world = sim.lock();
-        let astray = world.astray() && world.rng.permille(100);
-        if life.is_dead() || world.is_away() || astray {
+        if life.is_dead() || world.is_away() {
             world.tally.count("engine: connections refused");
             return Err(io::ErrorKind::ConnectionRefused.into());
         }
@@ -112,7 +110,7 @@ async fn open(sim: Sim, life: Arc<Life>, frontend: bool) -> io::Result<Box<dyn S
     let (near, far) = tokio::io::duplex(BUFFER);
     tokio::spawn(async move {
         if let Some((head, connection)) = Connection::accept(far).await {
-            Served { sim, life, frontend, connection }.serve(&head).await;
+            Served { sim, life, frontend, connection, rng: Rng::new(0) }.serve(&head).await;
         }
     });
     Ok(Box::new(near))
@@ -124,6 +122,8 @@ struct Served {
     life: Arc<Life>,
     frontend: bool,
     connection: Connection,
+    /// From what is asked: which of two connections comes first does not matter.
+    rng: Rng,
 }
 
 impl Served {
@@ -132,7 +132,8 @@ impl Served {
         let Some(asked) = asked(kind, head) else {
             return self.connection.answer("404 Not Found", "", "{}").await;
         };
-        self.sim.note(|| format!("{}: {:?} {:?}", self.life.place, asked.step, asked.named));
+        self.sim.note(&format!("{}: {:?} {:?}", self.life.place, asked.step, asked.named));
+        self.rng = self.life.dice_for((&asked.named, asked.step, self.frontend));
         let rows = match asked.step {
             Step::Load if self.frontend => {
                 let location = format!("location: http://{BACKEND}{}\r\n", head.path);
@@ -153,7 +154,7 @@ impl Served {
         if self.dies(&asked, &rows) {
             return;
         }
-        let fate = self.sim.lock().fate(asked.step);
+        let fate = self.sim.with(&mut self.rng).fate(asked.step);
         self.meet(fate, &asked, &rows).await;
     }
 
@@ -174,8 +175,8 @@ impl Served {
     }
 
     /// The process may die just before its request arrives, or just after.
-    fn dies(&self, asked: &Asked, rows: &[Place]) -> bool {
-        let mut world = self.sim.lock();
+    fn dies(&mut self, asked: &Asked, rows: &[Place]) -> bool {
+        let mut world = self.sim.with(&mut self.rng);
         if world.strikes() {
             let arrives = world.rng.half();
             let what = if arrives {
@@ -186,7 +187,7 @@ impl Served {
             };
             world.tally.count(what);
             drop(world);
-            self.sim.note(|| format!("{}: {what}", self.life.place));
+            self.sim.note(&format!("{}: {what}", self.life.place));
             self.life.kill();
             return true;
         }
@@ -194,15 +195,15 @@ impl Served {
         self.life.is_dead() && world.rng.half()
     }
 
-    async fn meet(self, fate: Fate, asked: &Asked, rows: &[Place]) {
-        let Self { sim, .. } = &self;
+    async fn meet(mut self, fate: Fate, asked: &Asked, rows: &[Place]) {
+        let Self { sim, rng, life, .. } = &mut self;
         let kind = sim.lock().climate.engine;
         if !matches!(fate, Fate::Arrives) {
-            sim.note(|| format!("{}: {:?} meets {fate:?}", self.life.place, asked.step));
+            sim.note(&format!("{}: {:?} meets {fate:?}", life.place, asked.step));
         }
         match fate {
             Fate::Arrives => {
-                sim.latency().await;
+                sim.latency(rng).await;
                 sim.count(at_step!(asked.step, "arrives"));
             }
             Fate::Slow(delay) => {
@@ -263,8 +264,8 @@ impl Served {
     }
 
     /// The connection breaks, or stays open without a word.
-    async fn silence(self) {
-        let breaks = self.sim.lock().rng.half();
+    async fn silence(mut self) {
+        let breaks = self.rng.half();
         if !breaks {
             self.connection.hold().await;
         }

@@ -1,15 +1,16 @@
 //! What all processes share: the log, the group, the engine, and the judge who sees everything.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::hash::{DefaultHasher, Hash, Hasher as _};
+use std::ops::{Deref, DerefMut};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use loadlock::commit::metadata::Metadata;
 use loadlock::commit::{Stop, Tag, label};
 use loadlock::domain::{Label, Nonce, Offset, Partition, RecordAnswer};
-use std::collections::BTreeSet;
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
@@ -20,7 +21,7 @@ use crate::engine::{Engine, Named};
 use crate::judge::Judge;
 use crate::log::Topic;
 use crate::mutant::Mutant;
-use crate::rng::Rng;
+use crate::rng::{Rng, mix};
 use crate::tally::Tally;
 
 pub(crate) const TOPIC: &str = "world";
@@ -40,6 +41,7 @@ pub(crate) struct Shared {
 
 pub(crate) struct World {
     pub(crate) climate: Climate,
+    /// The dice of whoever holds the world.
     pub(crate) rng: Rng,
     pub(crate) topic: Topic,
     pub(crate) broker: Broker,
@@ -66,11 +68,37 @@ pub(crate) struct World {
     intents: BTreeMap<Label, Nonce>,
     /// Frontends that can't be reached until then.
     pub(crate) away_until: Option<Instant>,
-    trace: Option<Vec<String>>,
+    trace: VecDeque<String>,
+}
+
+/// The world in somebody's hands.
+pub(crate) struct Held<'a> {
+    world: MutexGuard<'a, World>,
+    rng: &'a mut Rng,
+}
+
+impl Deref for Held<'_> {
+    type Target = World;
+
+    fn deref(&self) -> &World {
+        &self.world
+    }
+}
+
+impl DerefMut for Held<'_> {
+    fn deref_mut(&mut self) -> &mut World {
+        &mut self.world
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        std::mem::swap(&mut self.world.rng, self.rng);
+    }
 }
 
 impl Shared {
-    pub(crate) fn new(seed: u64, mutant: Option<Mutant>, traced: bool, letters: PathBuf) -> Sim {
+    pub(crate) fn new(seed: u64, mutant: Option<Mutant>, letters: PathBuf) -> Sim {
         let mut rng = Rng::new(seed);
         let mut climate = Climate::new(&mut rng);
         if mutant.is_some() {
@@ -92,7 +120,7 @@ impl Shared {
             heard_of: BTreeMap::new(),
             intents: BTreeMap::new(),
             away_until: None,
-            trace: traced.then(Vec::new),
+            trace: VecDeque::new(),
             climate,
             rng,
             topic,
@@ -114,32 +142,35 @@ impl Shared {
         self.lock().tally.count(what);
     }
 
-    pub(crate) fn note(&self, what: impl FnOnce() -> String) {
+    /// Takes down what happens, for the seed that fails.
+    pub(crate) fn note(&self, what: &str) {
+        let line = format!("{:>9} ms  {what}", self.born.elapsed().as_millis());
         let mut world = self.lock();
-        if world.trace.is_some() {
-            let line = format!("{:>9} ms  {}", self.born.elapsed().as_millis(), what());
-            if let Some(trace) = world.trace.as_mut().filter(|trace| trace.len() < LINES * 100) {
-                trace.push(line);
-            }
+        if world.trace.len() == LINES {
+            world.trace.pop_front();
         }
+        world.trace.push_back(line);
+    }
+
+    /// The world, with the dice of whoever looks at it. Each has dice of its own, so that what happens does not hang on
+    /// the order in which the real machine serves two of them in the same instant of the simulated time.
+    pub(crate) fn with<'a>(&'a self, rng: &'a mut Rng) -> Held<'a> {
+        let mut world = self.lock();
+        std::mem::swap(&mut world.rng, rng);
+        Held { world, rng }
     }
 
     /// Time that a message takes.
-    pub(crate) async fn latency(&self) {
-        let ms = {
-            let mut world = self.lock();
-            match world.rng.below(20) {
-                0 => world.rng.below(400),
-                _ => world.rng.below(12),
-            }
+    pub(crate) async fn latency(&self, rng: &mut Rng) {
+        let ms = match rng.below(20) {
+            0 => rng.below(400),
+            _ => rng.below(12),
         };
         tokio::time::sleep(Duration::from_millis(u64::try_from(ms).unwrap_or(0))).await;
     }
 
-    pub(crate) fn trace(&self) -> Vec<String> {
-        let mut trace = self.lock().trace.take().unwrap_or_default();
-        let from = trace.len().saturating_sub(LINES);
-        trace.split_off(from)
+    pub(crate) fn trace(&self) -> VecDeque<String> {
+        std::mem::take(&mut self.lock().trace)
     }
 }
 
@@ -151,6 +182,11 @@ impl World {
     /// A message goes wrong.
     pub(crate) fn astray(&mut self) -> bool {
         !self.healed && self.rng.permille(self.climate.astray)
+    }
+
+    /// True if the process dies at this moment.
+    pub(crate) fn strikes(&mut self) -> bool {
+        !self.healed && self.rng.permille(self.climate.deadly)
     }
 
     /// So many milliseconds, up to a bound.
@@ -214,17 +250,39 @@ pub(crate) struct Life {
     frozen: watch::Sender<bool>,
     pub(crate) stop: watch::Sender<bool>,
     tasks: Mutex<Vec<AbortHandle>>,
+    seed: u64,
+    dice: AtomicU64,
+    asked: Mutex<BTreeMap<u64, u64>>,
 }
 
 impl Life {
-    pub(crate) fn new(place: usize) -> Arc<Self> {
+    pub(crate) fn new(place: usize, seed: u64) -> Arc<Self> {
         Arc::new(Self {
             place,
+            seed,
+            dice: AtomicU64::new(0),
+            asked: Mutex::default(),
             dead: AtomicBool::new(false),
             frozen: watch::Sender::new(false),
             stop: watch::Sender::new(false),
             tasks: Mutex::default(),
         })
+    }
+
+    /// Dice for a request, each time it is made.
+    pub(crate) fn dice_for(&self, request: impl Hash) -> Rng {
+        let mut hasher = DefaultHasher::new();
+        request.hash(&mut hasher);
+        let name = hasher.finish();
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        let times = asked.entry(name).or_default();
+        *times += 1;
+        Rng::new(self.seed ^ mix(name) ^ *times)
+    }
+
+    /// Dice for the next of this process's tasks.
+    pub(crate) fn dice(&self) -> Rng {
+        Rng::new(self.seed ^ mix(self.dice.fetch_add(1, Ordering::Relaxed)))
     }
 
     pub(crate) fn is_dead(&self) -> bool {

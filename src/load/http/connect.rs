@@ -79,13 +79,16 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 /// A byte stream, once it is open.
 pub type Opened = Pin<Box<dyn Future<Output = io::Result<Box<dyn Stream>>> + Send>>;
 
+/// Opens a byte stream to a host and port.
+type Open = dyn Fn(&str, u16) -> Opened + Send + Sync;
+
 /// How byte streams to nodes are opened.
 #[derive(Clone)]
 pub enum Network {
     /// TCP, and TLS where the node asks for it.
     Tcp(TlsConnector),
     /// By the caller, for host and port: a simulation. Never with TLS.
-    Given(Arc<dyn Fn(&str, u16) -> Opened + Send + Sync>),
+    Given(Arc<Open>),
 }
 
 impl fmt::Debug for Network {

@@ -9,10 +9,11 @@ use loadlock::source::Identity;
 use tokio::time::Instant;
 
 use crate::broker::MemberId;
+use crate::rng::Rng;
 use crate::world::{Life, Sim};
 
 /// Time between two heartbeats when nothing happens.
-const BEAT: Duration = Duration::from_millis(500);
+const BEAT: Duration = Duration::from_secs(1);
 
 /// A client's place in the group.
 #[derive(Default)]
@@ -56,23 +57,23 @@ impl Seat {
 }
 
 /// Beats until the process ends.
-pub(super) async fn beat(sim: Sim, life: Arc<Life>, seat: SharedSeat) {
+pub(super) async fn beat(sim: Sim, life: Arc<Life>, seat: SharedSeat, mut rng: Rng) {
     loop {
         life.thawed().await;
-        if step(&sim, &seat) {
+        if step(&sim, &seat, &mut rng) {
             sim.stir();
         }
         let news = sim.stir.notified();
         tokio::select! {
-            () = news => sim.latency().await,
+            () = news => sim.latency(&mut rng).await,
             () = tokio::time::sleep(BEAT) => {}
         }
     }
 }
 
 /// One exchange with the coordinator; true if something has changed.
-fn step(sim: &Sim, seat: &SharedSeat) -> bool {
-    let world = &mut *sim.lock();
+fn step(sim: &Sim, seat: &SharedSeat, rng: &mut Rng) -> bool {
+    let world = &mut *sim.with(rng);
     let seat = &mut *lock(seat);
     let Some(member) = seat.member else {
         if seat.blocked || seat.lost {

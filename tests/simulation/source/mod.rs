@@ -30,7 +30,7 @@ pub(crate) fn start(sim: &Sim, life: &Arc<Life>, mut spec: SourceSpec, budget: A
         ends.chunks = restamped(life, ends.chunks);
     }
     let seat = Arc::new(Mutex::default());
-    let heart = tokio::spawn(client::beat(Arc::clone(sim), Arc::clone(life), Arc::clone(&seat)));
+    let heart = tokio::spawn(client::beat(Arc::clone(sim), Arc::clone(life), Arc::clone(&seat), life.dice()));
     life.add(heart.abort_handle());
     let thread = thread::Thread::new(Arc::clone(sim), Arc::clone(life), seat, spec, budget, ends, heart.abort_handle());
     life.add(tokio::spawn(thread.run()).abort_handle());

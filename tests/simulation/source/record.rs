@@ -1,6 +1,7 @@
 //! OffsetCommits of the simulated thread: the guard, the way to the broker and back, the read-back.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use loadlock::domain::{Partition, PositionToStore, RecordAnswer, Stored};
@@ -12,7 +13,8 @@ use super::client::lock;
 use super::thread::Thread;
 use crate::broker::Request;
 use crate::mutant::Mutant;
-use crate::world::{Sim, World};
+use crate::rng::Rng;
+use crate::world::{Life, Sim, World};
 
 /// Pause before a failed read-back is repeated.
 const READ_AGAIN: Duration = Duration::from_millis(200);
@@ -51,6 +53,7 @@ impl Thread {
                     Ok(recorded) => {
                         // The answer is on its way while the process is held.
                         self.life.thawed().await;
+                        self.sim.note(&format!("{}: recorded: {recorded:?}", self.life.place));
                         let _gone = reply.send(recorded);
                     }
                     Err(recording) => {
@@ -70,6 +73,7 @@ impl Thread {
     /// The guard of rule 2, and the commit.
     async fn begin(&mut self, wish: Wish) {
         let Wish { positions, seen, reply, .. } = wish;
+        self.sim.note(&format!("{}: to record: {positions:?}", self.life.place));
         let guarded = self.guard(&positions, seen);
         let (generation, tenures) = match guarded {
             Ok(guarded) => guarded,
@@ -95,7 +99,7 @@ impl Thread {
         }
         let ended = Instant::now();
         let clean = answer == RecordAnswer::Stored && !copied;
-        let wait = if clean { Duration::ZERO } else { self.sim.lock().millis(1000) };
+        let wait = if clean { Duration::ZERO } else { self.sim.with(&mut self.rng).millis(1000) };
         let unnoticed = self.sim.lock().mutant == Some(Mutant::CopiesAreUnnoticed);
         let doubtful = (copied || matches!(answer, RecordAnswer::Unclear(_))) && !unnoticed;
         let counted_at = ended + wait;
@@ -128,15 +132,15 @@ impl Thread {
     /// The request on its way: also a process that dies has sent it. Says whether a second copy was made.
     async fn send(&mut self, request: Request) -> (RecordAnswer, bool) {
         let breaks = {
-            let mut world = self.sim.lock();
+            let mut world = self.sim.with(&mut self.rng);
             world.astray() && world.rng.half()
         };
         if !breaks {
-            return (arrival(&self.sim, &self.life, request).await, false);
+            return (arrival(&self.sim, &self.life, Rng::new(self.rng.next()), request).await, false);
         }
         self.sim.count("connections broken while a commit was out");
         let first = {
-            let mut world = self.sim.lock();
+            let mut world = self.sim.with(&mut self.rng);
             match world.rng.below(3) {
                 0 => None,
                 1 => Some(Duration::ZERO),
@@ -160,13 +164,13 @@ impl Thread {
             });
         }
         // The client sends it again, with the stamp that it has by then.
-        self.sim.latency().await;
-        if self.sim.lock().rng.permille(300) {
+        self.sim.latency(&mut self.rng).await;
+        if self.rng.permille(300) {
             self.sim.count("a commit without an answer");
             return (RecordAnswer::Unclear("timed out".to_owned()), true);
         }
         let generation = lock(&self.seat).generation;
-        (arrival(&self.sim, &self.life, Request { generation, ..request }).await, true)
+        (arrival(&self.sim, &self.life, Rng::new(self.rng.next()), Request { generation, ..request }).await, true)
     }
 
     /// What is to be said of a commit, if it can be said yet.
@@ -206,16 +210,16 @@ impl Thread {
         if still.is_empty() || self.check_membership().is_err() {
             return Some(BTreeMap::new());
         }
-        self.sim.latency().await;
+        self.sim.latency(&mut self.rng).await;
         let read = {
-            let mut world = self.sim.lock();
+            let mut world = self.sim.with(&mut self.rng);
             if world.astray() {
                 world.tally.count("read-backs repeated");
                 return None;
             }
             still.iter().map(|partition| (*partition, world.broker.stored.get(partition).cloned().flatten())).collect()
         };
-        self.sim.latency().await;
+        self.sim.latency(&mut self.rng).await;
         if self.check_membership().is_err() {
             return Some(BTreeMap::new());
         }
@@ -233,46 +237,43 @@ fn believed(recording: Recording) -> Recorded {
 }
 
 /// A request reaches the broker, whole or in part, and its answer comes back. A process may die on both ways.
-async fn arrival(sim: &Sim, life: &std::sync::Arc<crate::world::Life>, request: Request) -> RecordAnswer {
+async fn arrival(sim: &Sim, life: &Arc<Life>, mut rng: Rng, request: Request) -> RecordAnswer {
     let (reply, answer) = oneshot::channel();
     let (sim_there, life) = (sim.clone(), life.clone());
     tokio::spawn(async move {
         let sim = sim_there;
-        sim.latency().await;
-        if strikes(&sim) {
+        sim.latency(&mut rng).await;
+        if sim.with(&mut rng).strikes() {
             sim.count("an OffsetCommit dies with its process");
-            sim.note(|| format!("{}: killed before an OffsetCommit", life.place));
+            sim.note(&format!("{}: killed before an OffsetCommit", life.place));
             return life.kill();
         }
         let answer = {
-            let mut world = sim.lock();
+            let mut world = sim.with(&mut rng);
             let only = half(&mut world, &request);
             let answer = world.store(&request, only.as_ref());
             world.tally.count(name(&answer));
             match answer {
                 RecordAnswer::Refused(_) if world.rng.half() => RecordAnswer::Unclear("half of it".to_owned()),
-                other => other,
+                RecordAnswer::Stored
+                | RecordAnswer::Passing(_)
+                | RecordAnswer::Gone(_)
+                | RecordAnswer::Refused(_)
+                | RecordAnswer::Unclear(_)
+                | RecordAnswer::NotOwned => answer,
             }
         };
-        sim.note(|| format!("{}: broker says {answer:?} to {request:?}", life.place));
+        sim.note(&format!("{}: broker says {answer:?} to {request:?}", life.place));
         sim.stir();
-        if strikes(&sim) {
+        if sim.with(&mut rng).strikes() {
             sim.count("an OffsetCommit arrives, and its process dies");
-            sim.note(|| format!("{}: killed behind an OffsetCommit", life.place));
+            sim.note(&format!("{}: killed behind an OffsetCommit", life.place));
             return life.kill();
         }
-        sim.latency().await;
+        sim.latency(&mut rng).await;
         let _gone = reply.send(answer);
     });
     answer.await.unwrap_or_else(|_| RecordAnswer::Unclear("no answer".to_owned()))
-}
-
-fn strikes(sim: &Sim) -> bool {
-    let mut world = sim.lock();
-    !world.healed && {
-        let deadly = world.climate.deadly;
-        world.rng.permille(deadly)
-    }
 }
 
 /// The one partition of a request that is stored, if it is stored by half.

@@ -21,13 +21,14 @@ use super::client::{SharedSeat, lock};
 use super::record::{Recording, Wish};
 use crate::log::{Kind, Topic};
 use crate::mutant::Mutant;
+use crate::rng::Rng;
 use crate::world::{Life, Sim};
 
 /// Longest sleep when nothing is going on.
-const NAP: Duration = Duration::from_millis(400);
+const NAP: Duration = Duration::from_secs(1);
 
 /// Longest sleep while something is waited for that wakes nobody.
-const SHORT_NAP: Duration = Duration::from_millis(20);
+const SHORT_NAP: Duration = Duration::from_millis(40);
 
 /// Partitions that leave, until the pipeline lets them go.
 pub(super) struct Leaving {
@@ -52,6 +53,7 @@ pub(super) struct Thread {
     /// Stored positions as the thread saw them last.
     seen: Option<BTreeMap<Partition, Option<Stored>>>,
     heart: AbortHandle,
+    pub(super) rng: Rng,
 }
 
 impl Thread {
@@ -67,7 +69,6 @@ impl Thread {
         Self {
             filling: Filling::new(&spec, budget, ends.chunks.clone()),
             sim,
-            life,
             seat,
             spec,
             ends,
@@ -79,6 +80,8 @@ impl Thread {
             to_record: VecDeque::new(),
             seen: None,
             heart,
+            rng: life.dice(),
+            life,
         }
     }
 
@@ -144,7 +147,7 @@ impl Thread {
                 let _gone = reply.send(Ok(Some("T".to_owned())));
             }
             Command::Resolve(start, partitions, reply) => {
-                self.sim.latency().await;
+                self.sim.latency(&mut self.rng).await;
                 let _gone = reply.send(self.resolve(&start, &partitions));
             }
             Command::Fill(fence, starts) => {
@@ -166,7 +169,7 @@ impl Thread {
                 self.filling.discard();
             }
             Command::Record(positions, seen, reply) => {
-                let at = Instant::now() + self.sim.lock().lateness();
+                let at = Instant::now() + self.sim.with(&mut self.rng).lateness();
                 self.to_record.push_back(Wish { positions, seen, reply, at });
             }
             Command::Rejoin(reply) => {
@@ -180,9 +183,9 @@ impl Thread {
     }
 
     async fn positions(&mut self, partitions: &[Partition]) -> Result<PositionsRead, SourceError> {
-        self.sim.latency().await;
+        self.sim.latency(&mut self.rng).await;
         let read = {
-            let mut world = self.sim.lock();
+            let mut world = self.sim.with(&mut self.rng);
             if world.astray() {
                 world.tally.count("reads of positions repeated");
                 let topic = Arc::clone(&self.spec.topic);
@@ -196,7 +199,7 @@ impl Thread {
             PositionsRead { stored, log, topic_id: Some("T".to_owned()), cluster_id: None }
         };
         self.seen = Some(read.stored.clone());
-        self.sim.latency().await;
+        self.sim.latency(&mut self.rng).await;
         Ok(read)
     }
 
@@ -267,7 +270,7 @@ impl Thread {
     }
 
     fn tell(&self, event: SourceEvent) {
-        self.sim.note(|| format!("{}: {event:?}", self.life.place));
+        self.sim.note(&format!("{}: {event:?}", self.life.place));
         let _nobody_listens = self.ends.events.send(event);
     }
 
@@ -399,7 +402,7 @@ impl Thread {
             return;
         }
         let now = Instant::now().into_std();
-        let world = &mut *self.sim.lock();
+        let world = &mut *self.sim.with(&mut self.rng);
         for (partition, next) in self.flow.flowing() {
             let end = world.topic.end(partition);
             let most = 1 + i64::try_from(world.rng.below(8)).unwrap_or(0);
