@@ -68,7 +68,7 @@ pub(crate) async fn advance(cluster: &Cluster, by: Duration) {
 /// Runs a SELECT over all databases.
 pub(crate) async fn select(cluster: &Cluster, sql: &str) -> Result<QueryResult, StoreError> {
     let files = cluster.stores().map(|(name, store)| (name.clone(), store.path().to_owned())).collect();
-    query(files, sql.to_owned()).await
+    query(files, Vec::new(), sql.to_owned()).await
 }
 
 /// Answers a request.

@@ -114,6 +114,16 @@ impl Cluster {
         self.account.check(headers)
     }
 
+    /// The one user.
+    pub(crate) fn user(&self) -> &str {
+        &self.account.user
+    }
+
+    /// The one account.
+    pub(crate) fn account(&self) -> &Account {
+        &self.account
+    }
+
     pub(crate) fn has_database(&self, name: &str) -> bool {
         self.stores.contains_key(name)
     }

@@ -1,4 +1,5 @@
-//! The nodes of a sandbox: a frontend, a backend and the admin port, each on a loopback port of its own.
+//! The nodes of a sandbox: a frontend with HTTP and MySQL interfaces, a backend and the admin port, each on a loopback
+//! port of its own.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -16,9 +17,10 @@ use crate::ddl::{self, DdlError};
 use crate::faults::{Fault, FaultCount};
 use crate::http::{bind, serve};
 use crate::settings::Settings;
+use crate::sql::{Nodes, Server};
 use crate::store::StoreError;
 use crate::table::EngineKind;
-use crate::{doris, starrocks};
+use crate::{doris, mysql, starrocks};
 
 /// How often the clock is read to see whether a sweep is due.
 const TICK: Duration = Duration::from_millis(200);
@@ -53,6 +55,7 @@ pub struct Builder {
     frontend_port: u16,
     backend_port: u16,
     admin_port: u16,
+    query_port: u16,
     settings: Settings,
 }
 
@@ -67,6 +70,7 @@ impl Builder {
             frontend_port: 0,
             backend_port: 0,
             admin_port: 0,
+            query_port: 0,
             settings: Settings::of(kind),
         }
     }
@@ -101,6 +105,13 @@ impl Builder {
         self
     }
 
+    /// Port of the frontend's MySQL interface; 0, the default, picks a free one.
+    #[must_use]
+    pub fn query_port(mut self, port: u16) -> Self {
+        self.query_port = port;
+        self
+    }
+
     /// Changes timeouts, limits and retention.
     #[must_use]
     pub fn settings(mut self, change: impl FnOnce(&mut Settings)) -> Self {
@@ -132,6 +143,8 @@ impl Builder {
             bind(self.backend_port).await.map_err(io(&format!("listen on port {}", self.backend_port)))?;
         let (admin_listener, admin) =
             bind(self.admin_port).await.map_err(io(&format!("listen on port {}", self.admin_port)))?;
+        let (query_listener, query) =
+            bind(self.query_port).await.map_err(io(&format!("listen on port {}", self.query_port)))?;
         let account = Account { user: self.user, password: self.password };
         let cluster = Cluster::open(self.settings, account, schema, &dir)?;
 
@@ -161,8 +174,10 @@ impl Builder {
         tasks.push(tokio::spawn(serve(admin_listener, stopped.clone(), move |request| {
             admin::answer(Arc::clone(&c), request)
         })));
+        let server = Server::new(self.kind, Arc::clone(&cluster), Nodes { frontend, backend, query });
+        tasks.push(tokio::spawn(mysql::serve(query_listener, stopped.clone(), Arc::new(server))));
         tasks.push(tokio::spawn(housekeeping(Arc::clone(&cluster), stopped)));
-        Ok(Sandbox { kind, frontend, backend, admin, cluster, stop, tasks, _temporary: temporary })
+        Ok(Sandbox { kind, frontend, backend, query, admin, cluster, stop, tasks, _temporary: temporary })
     }
 }
 
@@ -193,6 +208,8 @@ pub struct Sandbox {
     pub frontend: SocketAddr,
     /// The backend's address, where redirects lead.
     pub backend: SocketAddr,
+    /// The address of the frontend's MySQL interface.
+    pub query: SocketAddr,
     /// The admin port's address.
     pub admin: SocketAddr,
     cluster: Arc<Cluster>,

@@ -1,7 +1,7 @@
 //! Cell checks: what becomes of one JSON value in one typed column. Pure.
 
-mod date;
-mod decimal;
+pub(crate) mod date;
+pub(crate) mod decimal;
 
 use std::borrow::Cow;
 use std::cmp::Ordering;

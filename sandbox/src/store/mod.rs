@@ -19,7 +19,8 @@ use crate::table::Table;
 use crate::transactions::Transaction;
 
 pub use query::QueryResult;
-pub(crate) use query::query;
+pub(crate) use query::{PassingTable, query};
+pub(crate) use sql_text::{NUMERIC_COLLATION, quote};
 
 /// Chunks of rows that may wait for a writer.
 const WAITING_CHUNKS: usize = 32;

@@ -1,15 +1,16 @@
-//! Read-only SQL over all databases: each file is attached under its database's name.
+//! Read-only SQL: the databases' files are attached under their names.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, params_from_iter};
 use serde::{Deserialize, Serialize};
 
 use super::StoreError;
-use super::sql_text::quote;
+use super::sql_text::{NUMERIC_COLLATION, quote};
 use super::writer::register_collation;
+use crate::sql::register_functions;
 
 /// Rows that a query may return.
 const ROWS_MAX: usize = 1_000_000;
@@ -25,14 +26,32 @@ pub struct QueryResult {
     pub rows: Vec<Vec<Option<String>>>,
 }
 
-/// Runs one SELECT over the databases, given as name and file.
+/// A table that exists for one query only.
+#[derive(Clone, Debug)]
+pub(crate) struct PassingTable {
+    /// Schema and name.
+    pub(crate) name: (String, String),
+    /// Column names, and whether they are ordered as numbers.
+    pub(crate) columns: Vec<(String, bool)>,
+    /// Rows; `None` is NULL.
+    pub(crate) rows: Vec<Vec<Option<String>>>,
+}
+
+/// Runs one SELECT over the databases, given as name and file, and over tables made for it.
 ///
 /// # Errors
 /// When SQLite refuses it, it isn't a query, returns too many rows, or takes too long.
-pub(crate) async fn query(databases: Vec<(String, PathBuf)>, sql: String) -> Result<QueryResult, StoreError> {
+pub(crate) async fn query(
+    databases: Vec<(String, PathBuf)>,
+    passing: Vec<PassingTable>,
+    sql: String,
+) -> Result<QueryResult, StoreError> {
     let connection = attach(&databases)?;
     let interrupt = connection.get_interrupt_handle();
-    let mut work = tokio::task::spawn_blocking(move || run(&connection, &sql));
+    let mut work = tokio::task::spawn_blocking(move || {
+        create(&connection, &passing)?;
+        run(&connection, &sql)
+    });
     let joined = tokio::select! {
         joined = &mut work => joined,
         () = tokio::time::sleep(TIME_MAX) => {
@@ -47,11 +66,36 @@ fn attach(databases: &[(String, PathBuf)]) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_MEMORY;
     let connection = Connection::open_with_flags(":memory:", flags)?;
     register_collation(&connection)?;
+    register_functions(&connection)?;
     for (name, path) in databases {
         let path = path.to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
         connection.execute(&format!("ATTACH ?1 AS {}", quote(name)), [format!("file:{path}?mode=ro")])?;
     }
     Ok(connection)
+}
+
+fn create(connection: &Connection, tables: &[PassingTable]) -> Result<(), StoreError> {
+    let mut schemas: Vec<&str> = Vec::new();
+    for table in tables {
+        let (schema, name) = &table.name;
+        if !schemas.contains(&schema.as_str()) {
+            connection.execute_batch(&format!("ATTACH ':memory:' AS {}", quote(schema)))?;
+            schemas.push(schema);
+        }
+        let columns = table.columns.iter().map(|(name, is_numeric)| {
+            let collation = if *is_numeric { format!(" COLLATE {NUMERIC_COLLATION}") } else { String::new() };
+            format!("{} TEXT{collation}", quote(name))
+        });
+        let columns = columns.collect::<Vec<_>>().join(", ");
+        let name = format!("{}.{}", quote(schema), quote(name));
+        connection.execute_batch(&format!("CREATE TABLE {name} ({columns}) STRICT"))?;
+        let marks = vec!["?"; table.columns.len()].join(", ");
+        let mut insert = connection.prepare(&format!("INSERT INTO {name} VALUES ({marks})"))?;
+        for row in &table.rows {
+            insert.execute(params_from_iter(row))?;
+        }
+    }
+    Ok(())
 }
 
 fn run(connection: &Connection, sql: &str) -> Result<QueryResult, StoreError> {

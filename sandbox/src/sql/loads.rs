@@ -1,0 +1,307 @@
+//! Loads as SQL shows them: `information_schema.loads`, `SHOW LOAD`, `SHOW TRANSACTION`, `SHOW STREAM LOAD`.
+
+use super::error::SqlError;
+use super::session::{Server, Session};
+use super::words::Words;
+use super::{Grid, time};
+use crate::table::EngineKind;
+use crate::transactions::{State, Transaction};
+
+/// Columns of StarRocks' `information_schema.loads` (`LoadsSystemTable`); `:n` and `:t` as in [`super::schema_tables`].
+pub(crate) const COLUMNS: &str = "ID:n LABEL PROFILE_ID DB_NAME TABLE_NAME USER WAREHOUSE STATE PROGRESS TYPE PRIORITY \
+     SCAN_ROWS:n SCAN_BYTES:n FILTERED_ROWS:n UNSELECTED_ROWS:n SINK_ROWS:n RUNTIME_DETAILS CREATE_TIME:t \
+     LOAD_START_TIME:t LOAD_COMMIT_TIME:t LOAD_FINISH_TIME:t PROPERTIES ERROR_MSG TRACKING_SQL REJECTED_RECORD_PATH \
+     JOB_ID:n";
+
+/// The state of a stream load task (StarRocks `StreamLoadTask.State`).
+fn task_state(state: State) -> &'static str {
+    match state {
+        State::Prepare => "LOADING",
+        State::Prepared => "PREPARED",
+        State::Committed => "COMMITED",
+        State::Visible => "FINISHED",
+        State::Aborted => "CANCELLED",
+    }
+}
+
+/// Rows of `information_schema.loads`.
+pub(crate) fn rows(server: &Server) -> Vec<Vec<Option<String>>> {
+    let task = |t: Transaction| {
+        let when = |is: bool| is.then(|| time::of_millis(t.changed_ms));
+        let text = |text: &str| Some(text.to_owned());
+        let progress = if t.state.is_finished() { "100%" } else { "0%" };
+        let begun = Some(time::of_millis(t.begun_ms));
+        vec![
+            Some(t.id.to_string()),
+            text(&t.label),
+            None,
+            text(&t.database),
+            text(&t.table),
+            text(server.user()),
+            text(""),
+            text(task_state(t.state)),
+            text(progress),
+            text("STREAM LOAD"),
+            text("NORMAL"),
+            Some(t.counts.total.to_string()),
+            Some(t.counts.bytes.to_string()),
+            Some(t.counts.filtered.to_string()),
+            text("0"),
+            Some(t.counts.loaded.to_string()),
+            text("{}"),
+            begun.clone(),
+            begun,
+            when(matches!(t.state, State::Committed | State::Visible)),
+            when(t.state.is_finished()),
+            text("{}"),
+            (!t.reason.is_empty()).then(|| t.reason.clone()),
+            None,
+            None,
+            Some(t.id.to_string()),
+        ]
+    };
+    server.cluster.transactions().into_iter().map(task).collect()
+}
+
+/// The state as the engine's transaction lists have it (`TransactionStatus`).
+fn status(kind: EngineKind, state: State) -> &'static str {
+    match (kind, state) {
+        (EngineKind::Doris, State::Prepared) => "PRECOMMITTED",
+        (EngineKind::StarRocks | EngineKind::Doris, state) => state.name(),
+    }
+}
+
+/// `SHOW TRANSACTION` of a database (`TransProcDir` of both engines). The engines want a WHERE with an id, a label or,
+/// in Doris, a status.
+pub(crate) fn transactions(server: &Server, session: &Session, words: &mut Words<'_>) -> Result<Grid, SqlError> {
+    let database = database(server, session, words)?;
+    if !words.next_is("WHERE") {
+        return Err(SqlError::analysis(server.kind, "Where clause should looks like one of them: id = 123"));
+    }
+    let mut grid = Grid::of_texts(match server.kind {
+        EngineKind::StarRocks => &[
+            "TransactionId",
+            "Label",
+            "Coordinator",
+            "TransactionStatus",
+            "LoadJobSourceType",
+            "PrepareTime",
+            "CommitTime",
+            "PublishTime",
+            "FinishTime",
+            "Reason",
+            "ErrorReplicasCount",
+            "ListenerId",
+            "TimeoutMs",
+            "ErrMsg",
+        ],
+        EngineKind::Doris => &[
+            "TransactionId",
+            "Label",
+            "Coordinator",
+            "TransactionStatus",
+            "LoadJobSourceType",
+            "PrepareTime",
+            "PreCommitTime",
+            "CommitTime",
+            "PublishTime",
+            "FinishTime",
+            "Reason",
+            "ErrorReplicasCount",
+            "ListenerId",
+            "TimeoutMs",
+            "ErrMsg",
+        ],
+    });
+    for t in server.cluster.transactions().into_iter().filter(|t| t.database == database) {
+        let when = |is: bool| if is { time::of_millis(t.changed_ms) } else { "NULL".to_owned() };
+        let mut row = vec![
+            t.id.to_string(),
+            t.label.clone(),
+            format!("BE: {}", server.nodes.backend.ip()),
+            status(server.kind, t.state).to_owned(),
+            "BACKEND_STREAMING".to_owned(),
+            time::of_millis(t.begun_ms),
+        ];
+        if server.kind == EngineKind::Doris {
+            row.push(when(t.state == State::Prepared));
+        }
+        row.extend([
+            when(matches!(t.state, State::Committed | State::Visible)),
+            when(t.state == State::Visible),
+            when(t.state.is_finished()),
+            t.reason.clone(),
+            "0".to_owned(),
+            "0".to_owned(),
+            (t.deadline_ms - t.begun_ms).max(0).to_string(),
+            String::new(),
+        ]);
+        grid.push(row);
+    }
+    Ok(grid)
+}
+
+/// `SHOW LOAD`: stream loads aren't among its jobs; the columns are those of the engines' `LoadProcDir`.
+pub(crate) fn jobs(server: &Server, session: &Session, words: &mut Words<'_>) -> Result<Grid, SqlError> {
+    database(server, session, words)?;
+    Ok(Grid::of_texts(match server.kind {
+        EngineKind::StarRocks => &[
+            "JobId",
+            "Label",
+            "State",
+            "Progress",
+            "Type",
+            "Priority",
+            "ScanRows",
+            "FilteredRows",
+            "UnselectedRows",
+            "SinkRows",
+            "EtlInfo",
+            "TaskInfo",
+            "ErrorMsg",
+            "CreateTime",
+            "EtlStartTime",
+            "EtlFinishTime",
+            "LoadStartTime",
+            "LoadFinishTime",
+            "TrackingSQL",
+            "JobDetails",
+        ],
+        EngineKind::Doris => &[
+            "JobId",
+            "Label",
+            "State",
+            "Progress",
+            "Type",
+            "EtlInfo",
+            "TaskInfo",
+            "ErrorMsg",
+            "CreateTime",
+            "EtlStartTime",
+            "EtlFinishTime",
+            "LoadStartTime",
+            "LoadFinishTime",
+            "URL",
+            "JobDetails",
+            "TransactionId",
+            "ErrorTablets",
+            "User",
+            "Comment",
+        ],
+    }))
+}
+
+/// `SHOW STREAM LOAD` (StarRocks `ShowStreamLoadStmt`, Doris `ShowStreamLoadStmt`; in Doris only finished loads are
+/// recorded).
+pub(crate) fn stream_loads(server: &Server, session: &Session, words: &mut Words<'_>) -> Result<Grid, SqlError> {
+    let database = database(server, session, words)?;
+    let mut grid = Grid::of_texts(match server.kind {
+        EngineKind::StarRocks => &[
+            "Label",
+            "Id",
+            "LoadId",
+            "TxnId",
+            "DbName",
+            "TableName",
+            "State",
+            "ErrorMsg",
+            "TrackingURL",
+            "ChannelNum",
+            "PreparedChannelNum",
+            "NumRowsNormal",
+            "NumRowsAbNormal",
+            "NumRowsUnselected",
+            "NumLoadBytes",
+            "TimeoutSecond",
+            "CreateTimeMs",
+            "BeforeLoadTimeMs",
+            "StartLoadingTimeMs",
+            "StartPreparingTimeMs",
+            "FinishPreparingTimeMs",
+            "EndTimeMs",
+            "ChannelState",
+            "Type",
+        ],
+        EngineKind::Doris => &[
+            "Label",
+            "Db",
+            "Table",
+            "ClientIp",
+            "Status",
+            "Message",
+            "Url",
+            "TotalRows",
+            "LoadedRows",
+            "FilteredRows",
+            "UnselectedRows",
+            "LoadBytes",
+            "StartTime",
+            "FinishTime",
+            "User",
+            "Comment",
+        ],
+    });
+    for t in server.cluster.transactions().into_iter().filter(|t| t.database == database) {
+        let (begun, changed) = (time::of_millis(t.begun_ms), time::of_millis(t.changed_ms));
+        let c = t.counts;
+        match server.kind {
+            EngineKind::StarRocks => grid.push([
+                t.label.clone(),
+                t.id.to_string(),
+                String::new(),
+                t.id.to_string(),
+                t.database,
+                t.table,
+                task_state(t.state).to_owned(),
+                t.reason,
+                String::new(),
+                "0".to_owned(),
+                "0".to_owned(),
+                c.loaded.to_string(),
+                c.filtered.to_string(),
+                "0".to_owned(),
+                c.bytes.to_string(),
+                ((t.deadline_ms - t.begun_ms).max(0) / 1000).to_string(),
+                begun.clone(),
+                begun.clone(),
+                begun.clone(),
+                begun,
+                changed.clone(),
+                changed,
+                String::new(),
+                "STREAM_LOAD".to_owned(),
+            ]),
+            EngineKind::Doris if t.state.is_finished() => grid.push([
+                t.label.clone(),
+                t.database,
+                t.table,
+                server.nodes.backend.ip().to_string(),
+                if t.state == State::Visible { "Success" } else { "Fail" }.to_owned(),
+                t.reason,
+                "N/A".to_owned(),
+                c.total.to_string(),
+                c.loaded.to_string(),
+                c.filtered.to_string(),
+                "0".to_owned(),
+                c.bytes.to_string(),
+                begun,
+                changed,
+                server.user().to_owned(),
+                String::new(),
+            ]),
+            EngineKind::Doris => {}
+        }
+    }
+    Ok(grid)
+}
+
+/// `FROM db`, or the database in use.
+fn database(server: &Server, session: &Session, words: &mut Words<'_>) -> Result<String, SqlError> {
+    let named = if words.take_any(&["FROM", "IN"]) { Some(words.name()?) } else { None };
+    let database = session.database_or(named)?;
+    if server.cluster.has_database(&database) {
+        Ok(database)
+    } else {
+        Err(SqlError::unknown_database(server.kind, &database))
+    }
+}

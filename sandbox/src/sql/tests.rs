@@ -1,0 +1,1 @@
+//! Statements against a sandbox without a network.
