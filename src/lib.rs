@@ -24,6 +24,7 @@ pub mod load;
 pub use loadlock_commit as commit;
 
 pub mod dead_letter;
+pub mod offsets;
 pub mod pipeline;
 
 pub mod cli;

@@ -32,6 +32,8 @@ pub(super) enum Kind {
     Fresh,
     /// Rows loaded again for tables whose first load was aborted.
     Reload {
+        /// The intent that this brings to its end.
+        settles: Nonce,
         /// Tables that became visible under the earlier nonce.
         done: BTreeSet<Tag>,
         /// End and leader epoch of the last record, as the settled intent has them.

@@ -52,6 +52,8 @@ pub enum Event {
         log: Ranges,
         /// Id of the topic now.
         topic_id: Option<String>,
+        /// Id of the cluster, if the brokers tell one.
+        cluster_id: Option<String>,
         /// Wall clock, milliseconds since the Unix epoch.
         now_ms: i64,
     },
@@ -322,10 +324,14 @@ pub enum StopCode {
     LoadRefused,
     /// The group has no position, and `start` is `committed`.
     NoPosition,
+    /// The group has no position, but the engine remembers loads of this pipeline.
+    PositionsLost,
     /// A position lies outside the log.
     PositionOutOfLog,
     /// The positions belong to another topic of the same name.
     TopicChanged,
+    /// The positions were stored in another cluster.
+    ClusterChanged,
     /// A position's metadata was written by a later version, or is damaged.
     PositionUnreadable,
     /// An open intent was made by another mapping.
@@ -350,6 +356,8 @@ pub enum StopCode {
     Denied,
     /// Another process has the same `group.instance.id`.
     Fenced,
+    /// Preflight found a setting of Kafka or the engine under which the pipeline can't work.
+    Preflight,
     /// The drain deadline has passed with work still open.
     DrainUnfinished,
 }
@@ -362,8 +370,10 @@ impl StopCode {
             Self::TooManyRejects => "too-many-rejects",
             Self::LoadRefused => "load-refused",
             Self::NoPosition => "no-position",
+            Self::PositionsLost => "positions-lost",
             Self::PositionOutOfLog => "position-out-of-log",
             Self::TopicChanged => "topic-changed",
+            Self::ClusterChanged => "cluster-changed",
             Self::PositionUnreadable => "position-unreadable",
             Self::MappingChanged => "mapping-changed",
             Self::LogRewritten => "log-rewritten",
@@ -376,6 +386,7 @@ impl StopCode {
             Self::TopicMissing => "topic-missing",
             Self::Denied => "denied",
             Self::Fenced => "fenced",
+            Self::Preflight => "preflight",
             Self::DrainUnfinished => "drain-unfinished",
         }
     }

@@ -25,6 +25,13 @@ pub(super) struct ResolveInFlight {
     epochs: BTreeMap<Partition, u64>,
 }
 
+/// What the brokers say about whom a position belongs to; `None` where they say nothing.
+#[derive(Clone, Debug)]
+pub(super) struct Identity {
+    pub(super) topic_id: Option<String>,
+    pub(super) cluster: Option<String>,
+}
+
 /// What a stored position means for its partition.
 enum Finding {
     Ready,
@@ -65,7 +72,7 @@ impl Protocol {
         ticket: Ticket,
         stored: &BTreeMap<Partition, Option<Stored>>,
         log: &Ranges,
-        topic_id: Option<String>,
+        identity: &Identity,
         now_ms: i64,
     ) {
         if self.reading.as_ref().is_none_or(|reading| reading.ticket != ticket) {
@@ -79,8 +86,8 @@ impl Protocol {
             }
             let log = log.get(partition).copied();
             let finding = match stored.get(partition).cloned().flatten() {
-                Some(position) => self.position_found(*partition, &position, log, topic_id.as_deref()),
-                None => self.position_missing(*partition, stored, topic_id.clone(), now_ms),
+                Some(position) => self.position_found(*partition, &position, log, identity),
+                None => self.position_missing(*partition, stored, identity, now_ms),
             };
             match finding {
                 Err(stop) => return self.stop_now(stop),
@@ -116,7 +123,7 @@ impl Protocol {
         partition: Partition,
         position: &Stored,
         log: Option<Range>,
-        topic_id: Option<&str>,
+        identity: &Identity,
     ) -> Result<Finding, Stop> {
         let offset = position.offset;
         let topic = self.settings.topic.clone();
@@ -124,7 +131,7 @@ impl Protocol {
             Ok(metadata) => metadata,
             Err(Unreadable::Foreign) => {
                 self.emit(Effect::Report(Notice::ForeignPosition { partition, offset }));
-                Metadata { topic_id: topic_id.map(str::to_owned), ..Metadata::empty() }
+                Metadata { topic_id: identity.topic_id.clone(), ..Metadata::empty() }
             }
             Err(Unreadable::Broken) => {
                 let what = format!(
@@ -134,14 +141,8 @@ impl Protocol {
                 return Err(Stop { code: StopCode::PositionUnreadable, what });
             }
         };
-        if let (Some(then), Some(now)) = (metadata.topic_id.as_deref(), topic_id)
-            && then != now
-        {
-            let what = format!(
-                "topic {topic} was deleted and created again: the position of partition {partition} (offset {offset}) \
-                 belongs to topic id {then}, the topic's id is {now}"
-            );
-            return Err(Stop { code: StopCode::TopicChanged, what });
+        if let Some(stop) = stranger(&topic, partition, offset, &metadata, identity) {
+            return Err(stop);
         }
         if let Some(log) = log
             && (offset < log.start || offset > log.end)
@@ -152,7 +153,9 @@ impl Protocol {
         owned.stored = Some(offset);
         owned.next = offset;
         let unsettled = metadata.intent.is_some();
-        owned.metadata = metadata;
+        // Noted with the next OffsetCommit where it is not yet.
+        let cluster = metadata.cluster.clone().or_else(|| identity.cluster.clone());
+        owned.metadata = Metadata { cluster, ..metadata };
         Ok(if unsettled { Finding::Unsettled } else { Finding::Ready })
     }
 
@@ -162,7 +165,7 @@ impl Protocol {
         &mut self,
         partition: Partition,
         stored: &BTreeMap<Partition, Option<Stored>>,
-        topic_id: Option<String>,
+        identity: &Identity,
         now_ms: i64,
     ) -> Result<Finding, Stop> {
         let known = stored.values().flatten().find_map(|position| Metadata::parse(&position.metadata).ok()?.origin);
@@ -192,7 +195,8 @@ impl Protocol {
         };
         if let Some(owned) = self.owned.get_mut(&partition) {
             owned.stored = None;
-            owned.metadata = Metadata { topic_id, ..Metadata::empty() };
+            let Identity { topic_id, cluster } = identity.clone();
+            owned.metadata = Metadata { topic_id, cluster, ..Metadata::empty() };
         }
         Ok(finding)
     }
@@ -247,6 +251,31 @@ impl Protocol {
             owned.standing = Standing::First;
         }
     }
+}
+
+/// Rule 12: the position belongs to another cluster, or to another topic of the same name.
+fn stranger(
+    topic: &str,
+    partition: Partition,
+    offset: Offset,
+    metadata: &Metadata,
+    identity: &Identity,
+) -> Option<Stop> {
+    if let (Some(then), Some(now)) = (&metadata.cluster, &identity.cluster)
+        && then != now
+    {
+        let what = format!(
+            "topic {topic}: the position of partition {partition} (offset {offset}) was stored in Kafka cluster {then}, the \
+             brokers belong to cluster {now}, whose offsets mean other records; nothing was read and no position was stored"
+        );
+        return Some(Stop { code: StopCode::ClusterChanged, what });
+    }
+    let (then, now) = (metadata.topic_id.as_deref()?, identity.topic_id.as_deref()?);
+    let what = format!(
+        "topic {topic} was deleted and created again: the position of partition {partition} (offset {offset}) belongs to \
+         topic id {then}, the topic's id is {now}"
+    );
+    (then != now).then_some(Stop { code: StopCode::TopicChanged, what })
 }
 
 fn out_of_log(topic: &str, partition: Partition, offset: Offset, log: Range) -> Stop {

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use super::batch::{Batch, Kind, Phase};
 use super::event::{Effect, Event, Notice, SealedRange, Stop, Ticket, Txn};
 use super::label::{Tag, label};
-use super::metadata::{Metadata, OriginStart};
-use super::positions::{ReadInFlight, ResolveInFlight};
+use super::metadata::{Metadata, OriginStart, noted_cluster};
+use super::positions::{Identity, ReadInFlight, ResolveInFlight};
 use super::record::Call;
 use super::settle::Settlement;
 use crate::domain::{Nonce, Offset, Partition, Ranges, Table, TxnId};
@@ -133,8 +133,9 @@ impl Protocol {
             Event::Assigned(partitions) => self.assigned(partitions),
             Event::Revoking(partitions) => self.revoking(partitions),
             Event::Lost(partitions) => self.lost(&partitions),
-            Event::Positions { ticket, stored, log, topic_id, now_ms } => {
-                self.positions_read(ticket, &stored, &log, topic_id, now_ms);
+            Event::Positions { ticket, stored, log, topic_id, cluster_id, now_ms } => {
+                let cluster = cluster_id.as_deref().map(noted_cluster);
+                self.positions_read(ticket, &stored, &log, &Identity { topic_id, cluster }, now_ms);
             }
             Event::Resolved { ticket, starts } => self.resolved(ticket, &starts),
             Event::Recorded { ticket, answer, read, doubtful } => self.recorded(ticket, &answer, &read, doubtful),

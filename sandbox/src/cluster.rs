@@ -27,6 +27,8 @@ use crate::transactions::{Begin, BeginRefused, Counts, Ledger, State, StepRefuse
 const ID_GAP: i64 = 1000;
 /// Error logs that a backend keeps.
 const ERROR_LOGS_MAX: usize = 1000;
+/// Forgotten transactions that the load history has.
+const HISTORY_MAX: usize = 10_000;
 
 /// Why a step of a transaction fails.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +58,8 @@ pub(crate) struct Cluster {
     published: Notify,
     /// How often the backend was restarted; loads under way break when it changes.
     backend_starts: watch::Sender<u64>,
+    /// Finished transactions whose labels are forgotten, oldest first; a load history still has them.
+    forgotten: Mutex<VecDeque<Transaction>>,
     /// Labels made for loads that came without one.
     labels_made: AtomicU64,
 }
@@ -102,6 +106,7 @@ impl Cluster {
             ledger: Mutex::new(Ledger::recover(remembered, if last_id == 0 { 0 } else { last_id + ID_GAP })),
             published: Notify::new(),
             backend_starts: watch::Sender::new(0),
+            forgotten: Mutex::default(),
             labels_made: AtomicU64::new(0),
         });
         for id in committed {
@@ -287,6 +292,11 @@ impl Cluster {
         self.ledger().all().cloned().collect()
     }
 
+    /// Finished transactions that are remembered no more, oldest first.
+    pub(crate) fn forgotten(&self) -> Vec<Transaction> {
+        self.forgotten.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+
     /// Aborts what has expired.
     pub(crate) async fn sweep(&self) {
         let now = self.clock.now_ms();
@@ -314,6 +324,10 @@ impl Cluster {
                 store.forget(ids);
             }
         }
+        let mut history = self.forgotten.lock().unwrap_or_else(PoisonError::into_inner);
+        history.extend(forgotten);
+        let surplus = history.len().saturating_sub(HISTORY_MAX);
+        history.drain(..surplus);
     }
 
     /// What a frontend's restart loses: transactions in PREPARE, and which backend a label went to.

@@ -30,6 +30,7 @@ mod mysql;
 mod options;
 mod plan;
 mod pump;
+mod questions;
 mod rows;
 mod settings;
 mod sql;

@@ -6,6 +6,10 @@ use std::time::Duration;
 
 use super::Class;
 
+/// An engine that says UNKNOWN is asked again so often before it is believed: after a fail-over the new leader may
+/// not have caught up.
+pub const UNKNOWN_MEANS_IT: u32 = 3;
+
 /// Waiting times of one class of failure.
 struct Plan {
     first: Duration,

@@ -13,6 +13,7 @@ use super::loader::{Miss, Performed, Running, Shared};
 use super::{Answer, Class, Counts, Failure, Prepared, Rows, Target, TxnName, TxnState, retry};
 use crate::decode::Framing;
 use crate::domain::Delivery;
+use crate::telemetry::STEPS;
 
 /// Pause before a call is repeated that found the label busy, and between two looks at a state.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -60,6 +61,7 @@ pub(super) async fn run(
     match prepared {
         None => {}
         Some(Ok((reply, prepared))) => {
+            tracing::trace!(target: STEPS, point = "load.prepared");
             let (seen, taken) = oneshot::channel();
             if reply.send(Finished { prepared, seen }).is_ok() && taken.await.is_ok() {
                 return;
@@ -96,6 +98,7 @@ impl Work<'_> {
         inbox: &mut mpsc::UnboundedReceiver<Message>,
     ) -> Result<(oneshot::Sender<Finished>, Option<Counts>), Failure> {
         self.begin().await?;
+        tracing::trace!(target: STEPS, point = "load.begun");
         let mut counts = None;
         let Some(mut next) = inbox.recv().await else { return nobody_is_left().await };
         loop {
@@ -152,6 +155,7 @@ impl Work<'_> {
             if !send(&mut upload, rows, start).await {
                 return Err(self.ended_early(call.step, upload).await);
             }
+            tracing::trace!(target: STEPS, point = "load.rows");
             tokio::select! {
                 biased;
                 () = upload.ended() => return Err(self.ended_early(call.step, upload).await),
@@ -169,13 +173,16 @@ impl Work<'_> {
         if array && upload.send(Bytes::from_static(b"]")).await.is_err() {
             return Err(self.ended_early(call.step, upload).await);
         }
-        match self.finish(call.step, upload).await {
+        let counts = match self.finish(call.step, upload).await {
             // Only a load in one phase has its effect here, so only its lost answer is worth asking for.
             Err(failure) if failure.class == Class::Unclear && call.step == Step::LoadAtOnce => {
-                self.await_state(failure).await.map(|()| (next, None))
+                self.await_state(failure).await?;
+                None
             }
-            done => done.map(|counts| (next, counts)),
-        }
+            done => done?,
+        };
+        tracing::trace!(target: STEPS, point = "load.sent");
+        Ok((next, counts))
     }
 
     /// Ends a body and reads what the engine says to it.
@@ -328,6 +335,7 @@ impl Work<'_> {
         if !self.opened {
             return;
         }
+        tracing::trace!(target: STEPS, point = "load.roll-back");
         for attempt in 1..=ROLL_BACK_TRIES {
             match self.shared.abort(&self.txn).await {
                 Answer::Done => return tracing::debug!(label = %self.txn.label, "rolled back"),

@@ -19,10 +19,6 @@ use crate::source::{PositionsRead, Recorded, SourceError};
 /// Pause before an OffsetCommit is sent again, and between reads that fail.
 const KAFKA_PAUSE: Duration = Duration::from_millis(500);
 
-/// An engine that says UNKNOWN is asked again so often before it is believed: after a fail-over the new leader may
-/// not have caught up.
-const UNKNOWN_MEANS_IT: u32 = 3;
-
 impl Pipeline {
     fn call(&mut self, task: impl Future<Output = Option<Event>> + Send + 'static) {
         self.calls.spawn(task);
@@ -35,10 +31,10 @@ impl Pipeline {
         self.call(async move {
             loop {
                 match source.read_positions(partitions.iter().copied().collect()).await {
-                    Ok(PositionsRead { stored, log, topic_id, .. }) => {
+                    Ok(PositionsRead { stored, log, topic_id, cluster_id }) => {
                         trouble.over();
                         identity.seen(topic_id.as_deref());
-                        return Some(Event::Positions { ticket, stored, log, topic_id, now_ms: now_ms() });
+                        return Some(Event::Positions { ticket, stored, log, topic_id, cluster_id, now_ms: now_ms() });
                     }
                     Err(error) if error.is_passing() => trouble.say(&error.to_string()),
                     Err(error) => return Some(Event::Halt(stop_for(&error))),
@@ -199,7 +195,7 @@ async fn state_for_sure(loader: &Loader, txn: &TxnName, trouble: &super::report:
     let mut failures = 0;
     loop {
         match loader.state(txn).await {
-            Ok(TxnState::Unknown) if unknown + 1 < UNKNOWN_MEANS_IT => {
+            Ok(TxnState::Unknown) if unknown + 1 < retry::UNKNOWN_MEANS_IT => {
                 unknown += 1;
                 pause(Class::Unclear, unknown).await;
             }

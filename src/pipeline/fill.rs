@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
-use std::time::Instant;
+
+use tokio::time::Instant;
 
 use super::Pipeline;
 use super::assemble::Allowance;
@@ -99,7 +100,8 @@ impl Pipeline {
             self.tables.iter().enumerate().filter(wanted).map(|(route, _)| route).collect()
         });
         match random_nonce() {
-            Ok(nonce) => {
+            Ok(drawn) => {
+                let nonce = self.protocol.nonce(drawn);
                 self.filling = Some(Filling {
                     ticket,
                     nonce,

@@ -70,7 +70,11 @@ pub fn admin(brokers: &str) -> AdminClient<DefaultClientContext> {
 
 /// Creates a topic of that name.
 pub async fn create_topic(brokers: &str, topic: &str, partitions: i32) {
-    let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
+    create_replicated(brokers, topic, partitions, 1).await;
+}
+
+async fn create_replicated(brokers: &str, topic: &str, partitions: i32, replicas: i32) {
+    let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(replicas));
     let results = admin(brokers).create_topics([&new], &AdminOptions::new()).await.expect("asked");
     assert!(results.iter().all(Result::is_ok), "{results:?}");
     // Known to the controller is not yet known to the broker.
@@ -331,10 +335,19 @@ pub struct Place {
 
 impl Place {
     pub async fn new(test: &str, partitions: i32) -> Option<Self> {
-        let brokers = real_brokers(test)?;
+        Some(Self::on(&real_brokers(test)?, test, partitions, 1).await)
+    }
+
+    /// On these brokers, with so many replicas.
+    pub async fn on(brokers: &str, test: &str, partitions: i32, replicas: i32) -> Self {
         let (topic, group) = (unique(test), unique("group"));
-        create_topic(&brokers, &topic, partitions).await;
-        Some(Self { brokers, topic, group })
+        create_replicated(brokers, &topic, partitions, replicas).await;
+        Self { brokers: brokers.to_owned(), topic, group }
+    }
+
+    /// The same, seen through a proxy.
+    pub fn behind(&self, brokers: String) -> Self {
+        Self { brokers, topic: self.topic.clone(), group: self.group.clone() }
     }
 
     pub fn member(&self, properties: &[(&str, &str)]) -> Member {

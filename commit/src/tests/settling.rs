@@ -125,6 +125,32 @@ fn tables_that_are_all_done_are_advanced_at_once() {
 }
 
 #[test]
+fn a_table_that_a_person_declared_aborted_is_loaded_again_unasked() {
+    let mut scene = found(&intent(7, 10, &["!a", "-b"]));
+    assert_eq!(scene.read(), ["(settled 7: load again)", "reload 0@0..10 for b"]);
+    scene.seal(8, &[(0, 0..10)], &["b"]);
+    assert_eq!(scene.prepared(), ["record 0@0+8..10(!a,b)"], "under the new nonce the engine is asked again");
+    // The others are asked about as ever.
+    let mut scene = found(&intent(7, 10, &["a", "-b"]));
+    assert_eq!(scene.read(), ["ask 7:a"]);
+    assert_eq!(scene.state("a", TxnState::Visible), ["(settled 7: load again)", "reload 0@0..10 for b"]);
+}
+
+#[test]
+fn a_stop_without_an_outcome_names_the_command_that_resolves_it() {
+    let mut scene = found(&intent(7, 10, &["a"]));
+    scene.read();
+    scene.state("a", TxnState::Unknown);
+    let what = scene.take("stop", |effect| match effect {
+        Effect::Stop(stop) => Some(stop.what.clone()),
+        _ => None,
+    });
+    let command = "loadlock offsets resolve -c FILE --topic t --nonce 00000000000000000000000000000007";
+    assert!(what.contains(&format!("`{command} --committed`")), "{what}");
+    assert!(what.contains(&format!("`{command} --aborted`")), "{what}");
+}
+
+#[test]
 fn a_reload_without_any_row_is_advanced_without_an_intent() {
     let mut scene = reloading();
     scene.seal(8, &[(0, 0..10)], &[]);

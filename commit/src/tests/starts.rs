@@ -151,6 +151,48 @@ fn a_topic_that_was_created_again_stops() {
 }
 
 #[test]
+fn positions_of_another_cluster_stop() {
+    let mut scene = Scene::new();
+    scene.put(0, 40, &Metadata { cluster: Some("A".to_owned()), ..plain() });
+    scene.cluster_id = Some("B".to_owned());
+    scene.give(&[0]);
+    assert_eq!(scene.read(), ["stop cluster-changed"]);
+    // Brokers that tell no id prove nothing.
+    scene = Scene::new();
+    scene.put(0, 40, &Metadata { cluster: Some("A".to_owned()), ..plain() });
+    scene.give(&[0]);
+    assert_eq!(scene.read(), ["fill 0@40"]);
+}
+
+#[test]
+fn the_cluster_is_noted_with_the_next_position() {
+    let noted = |scene: &Scene| {
+        let stored = scene.stored[&0].clone().expect("stored");
+        Metadata::parse(&stored.metadata).expect("ours").cluster
+    };
+    let mut scene = Scene::new();
+    scene.cluster_id = Some("an id with spaces".to_owned());
+    scene.give(&[0]);
+    assert_eq!(scene.read(), ["fill 0@0"], "a text without it is gone on from");
+    scene.committing(1, &[(0, 0..10)], &["a"]);
+    let first = noted(&scene).expect("noted");
+    scene.visible(&["a"]);
+    scene.store();
+    assert_eq!(noted(&scene), Some(first), "kept by the advance");
+    scene.lose(&[0]);
+    scene.give(&[0]);
+    assert_eq!(scene.read(), ["fill 0@10"], "compared in the form in which it is noted");
+
+    let mut fresh = Scene::without_positions(StartWish::Earliest);
+    fresh.cluster_id = Some("C".to_owned());
+    fresh.give(&[0]);
+    fresh.read();
+    fresh.resolve(&[(0, 0)]);
+    fresh.store();
+    assert_eq!(noted(&fresh).as_deref(), Some("C"));
+}
+
+#[test]
 fn the_metadata_of_another_tool_leaves_its_offset_and_takes_ours() {
     for text in ["", "{\"by\":\"another\"}"] {
         let mut scene = Scene::new();

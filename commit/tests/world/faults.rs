@@ -96,7 +96,8 @@ impl World {
     fn read_positions(&mut self, index: usize, ticket: Ticket, partitions: &BTreeSet<Partition>) {
         let stored = self.broker.stored.clone();
         let log = self.topic.ranges(partitions);
-        self.tell(index, Event::Positions { ticket, stored, log, topic_id: Some("T".to_owned()), now_ms: 0 });
+        let (topic_id, cluster_id) = (Some("T".to_owned()), Some("C".to_owned()));
+        self.tell(index, Event::Positions { ticket, stored, log, topic_id, cluster_id, now_ms: 0 });
     }
 
     fn resolve(

@@ -410,9 +410,9 @@ impl Process {
             (Mutant::UnknownIsAborted, Event::State { ticket, table, state: TxnState::Unknown }) => {
                 Event::State { ticket, table, state: TxnState::Aborted { reason: None } }
             }
-            (Mutant::SkipsSettling, Event::Positions { ticket, stored, log, topic_id, now_ms }) => {
+            (Mutant::SkipsSettling, Event::Positions { ticket, stored, log, topic_id, cluster_id, now_ms }) => {
                 let stored = stored.into_iter().map(|(partition, stored)| (partition, stored.map(forget_intent)));
-                Event::Positions { ticket, stored: stored.collect(), log, topic_id, now_ms }
+                Event::Positions { ticket, stored: stored.collect(), log, topic_id, cluster_id, now_ms }
             }
             (Mutant::BelievesTheAbort, Event::AbortAnswered { ticket, table }) => {
                 self.aborted.insert((ticket, table));

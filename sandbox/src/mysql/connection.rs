@@ -41,7 +41,7 @@ pub(super) async fn run(
     let mut connection = Connection {
         packets: Packets::new(stream),
         server,
-        session: Session::new(server.kind, id),
+        session: Session::new(server, id),
         prepared: HashMap::new(),
         next_statement: 1,
     };
@@ -192,7 +192,7 @@ impl Connection<'_> {
             0x1b => self.send(&end()).await?,
             // COM_RESET_CONNECTION
             0x1f => {
-                self.session = Session::new(self.server.kind, self.session.id);
+                self.session = Session::new(self.server, self.session.id);
                 self.prepared.clear();
                 self.send(&ok(0)).await?;
             }

@@ -9,8 +9,7 @@ use rusqlite::{Connection, Error};
 
 use super::number::{Exact, double_text};
 use super::time;
-use crate::cells::date::{Stamp, format_date, format_micros, format_rounded};
-use crate::cells::decimal::Decimal;
+use crate::cells::{Decimal, Stamp, format_date, format_micros, format_rounded};
 
 type Outcome = rusqlite::Result<Option<String>>;
 

@@ -29,7 +29,7 @@ mod words;
 
 use std::path::PathBuf;
 
-use crate::store::{PassingTable, query};
+use crate::store::{View, query};
 
 pub(crate) use error::SqlError;
 pub(crate) use functions::register as register_functions;
@@ -143,20 +143,21 @@ async fn answer_query(server: &Server, session: &Session, plan: Plan, shown: Opt
         .filter(|(name, _)| plan.databases.contains(name.as_str()))
         .map(|(name, store)| (name.clone(), store.path().to_owned()))
         .collect();
-    let mut passing = Vec::new();
+    let mut views = Vec::new();
     for table in &plan.schema_tables {
         let grid = match shown {
             Some(shown) if table == schema_tables::SHOWN => Some(shown.clone()),
             _ => schema_tables::grid(server, session, table),
         };
         let Some(grid) = grid else { return Err(SqlError::unknown_table(server.kind, SCHEMA, table)) };
-        passing.push(PassingTable {
-            name: (SCHEMA.to_owned(), table.clone()),
+        views.push(View {
+            schema: SCHEMA.to_owned(),
+            table: table.clone(),
             columns: grid.columns.iter().map(|c| (c.name.clone(), c.ty.is_numeric())).collect(),
             rows: grid.rows,
         });
     }
-    let found = query(files, passing, plan.sql).await.map_err(|error| SqlError::failed(error.0))?;
+    let found = query(files, views, plan.sql).await.map_err(|error| SqlError::failed(error.0))?;
     Ok(Grid { columns: plan.columns, rows: found.rows })
 }
 

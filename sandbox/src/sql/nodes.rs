@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::session::Server;
-use super::{Grid, time, version};
+use super::{Grid, time};
 use crate::table::EngineKind;
 
 /// `SHOW FRONTENDS` (`FrontendsProcNode` of both engines).
@@ -12,7 +12,7 @@ pub(crate) fn frontends(server: &Server) -> Grid {
     let ip = nodes.frontend.ip().to_string();
     let (http, query) = (nodes.frontend.port().to_string(), nodes.query.port().to_string());
     let now = time::of_millis(server.cluster.clock.now_ms());
-    let version = version::engine(server.kind).to_owned();
+    let version = server.cluster.settings.version.clone();
     let name = format!("{ip}_{http}_{}", server.started_ms);
     let text = str::to_owned;
     match server.kind {
@@ -110,7 +110,7 @@ pub(crate) fn backends(server: &Server) -> Grid {
     let started = time::of_millis(server.started_ms);
     let now = time::of_millis(server.cluster.clock.now_ms());
     let tablets = server.cluster.tables().count().to_string();
-    let version = version::engine(server.kind).to_owned();
+    let version = server.cluster.settings.version.clone();
     let text = str::to_owned;
     match server.kind {
         EngineKind::StarRocks => {

@@ -76,6 +76,7 @@ impl Server {
             tables: self.cluster.tables().map(Arc::clone).collect(),
             database: session.database.clone(),
             user: self.user().to_owned(),
+            version: self.cluster.settings.version.clone(),
             connection_id: session.id,
             variables: &session.variables,
             now_ms: self.cluster.clock.now_ms(),
@@ -96,8 +97,9 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub(crate) fn new(kind: EngineKind, id: u32) -> Self {
-        Self { id, database: None, variables: Variables::new(kind), last_error: None }
+    pub(crate) fn new(server: &Server, id: u32) -> Self {
+        let variables = Variables::new(server.kind, &server.cluster.settings.version);
+        Self { id, database: None, variables, last_error: None }
     }
 
     /// `USE`.

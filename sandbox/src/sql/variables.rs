@@ -63,11 +63,11 @@ pub(crate) struct Variables(BTreeMap<String, String>);
 
 impl Variables {
     /// What a session starts with.
-    pub(crate) fn new(kind: EngineKind) -> Self {
+    pub(crate) fn new(kind: EngineKind, version: &str) -> Self {
         let mut values: BTreeMap<String, String> =
             COMMON.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         values.insert("version".to_owned(), version::mysql(kind).to_owned());
-        values.insert("version_comment".to_owned(), version::comment(kind));
+        values.insert("version_comment".to_owned(), version::comment(kind, version));
         match kind {
             EngineKind::StarRocks => values.insert("sql_mode".to_owned(), "ONLY_FULL_GROUP_BY".to_owned()),
             EngineKind::Doris => values.insert("language".to_owned(), "/palo/share/english/".to_owned()),
@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn what_can_be_set() {
-        let mut variables = Variables::new(EngineKind::StarRocks);
+        let mut variables = Variables::new(EngineKind::StarRocks, "4.0.7");
         assert_eq!(variables.select_limit(), None);
         variables.set("SQL_SELECT_LIMIT", "10").unwrap();
         assert_eq!(variables.select_limit(), Some(10));

@@ -10,7 +10,7 @@ use hyper::header::LOCATION;
 use hyper::{Method, Response, StatusCode};
 
 use super::{
-    frontend_failed, frontend_ok, frontend_reply, is_label, other_mode, refuse_login, rest_failed, rest_failure,
+    frontend_failed, frontend_ok, frontend_reply, is_label, other_mode, refuse_login, rest_failed, rest_failure, sql,
 };
 use crate::cluster::{Cluster, StepError};
 use crate::faults::{Call, Node, under};
@@ -36,6 +36,7 @@ enum Act {
     Rollback(Transaction),
     State { database: String, label: String },
     Cancel { database: String, label: String },
+    Query(Option<Bytes>),
 }
 
 /// Answers a request.
@@ -63,6 +64,10 @@ pub(crate) async fn answer(
                 let label = query_parameter(&request, "label").unwrap_or_else(|| (*table_or_label).to_owned());
                 Decision::Act(Call::Cancel, Act::Cancel { database: (*database).to_owned(), label })
             }
+            (
+                Method::POST,
+                ["api", "v1", "catalogs", _, "sql"] | ["api", "v1", "catalogs", _, "databases", _, "sql"],
+            ) => Decision::Act(Call::Query, Act::Query(read_small(request.into_body(), sql::BODY_MAX_BYTES).await)),
             _ => Decision::Answer(text(StatusCode::NOT_FOUND, "Not Found")),
         }
     };
@@ -152,7 +157,7 @@ async fn by_label_state(cluster: &Cluster, call: Call, database: &str, label: &s
             Some(found) if call == Call::Commit => Decision::Act(call, Act::Commit(found)),
             Some(found) => Decision::Act(call, Act::Rollback(found)),
         },
-        Call::Load | Call::Prepare | Call::State | Call::Cancel => {
+        Call::Load | Call::Prepare | Call::State | Call::Cancel | Call::Query => {
             // The coordinator is in the transaction's state, too, when the cache has lost it.
             if cluster.knows_label(database, label) || cluster.memory.knows_node(label) {
                 return Decision::Redirect(call);
@@ -203,6 +208,7 @@ async fn perform(cluster: &Arc<Cluster>, act: Act, publish_wait: Option<Duration
         Act::Rollback(found) => rollback(cluster, found).await,
         Act::State { database, label } => state(cluster, &database, &label).await,
         Act::Cancel { database, label } => cancel(cluster, &database, &label).await,
+        Act::Query(body) => sql::answer(cluster, body).await,
     }
 }
 

@@ -19,7 +19,7 @@ use crate::table::Table;
 use crate::transactions::Transaction;
 
 pub use query::QueryResult;
-pub(crate) use query::{PassingTable, query};
+pub(crate) use query::{View, query};
 pub(crate) use sql_text::{NUMERIC_COLLATION, quote};
 
 /// Chunks of rows that may wait for a writer.

@@ -28,28 +28,30 @@ pub struct QueryResult {
 
 /// A table that exists for one query only.
 #[derive(Clone, Debug)]
-pub(crate) struct PassingTable {
-    /// Schema and name.
-    pub(crate) name: (String, String),
+pub(crate) struct View {
+    /// Its database; none of the sandbox's own.
+    pub(crate) schema: String,
+    /// Its name.
+    pub(crate) table: String,
     /// Column names, and whether they are ordered as numbers.
     pub(crate) columns: Vec<(String, bool)>,
     /// Rows; `None` is NULL.
     pub(crate) rows: Vec<Vec<Option<String>>>,
 }
 
-/// Runs one SELECT over the databases, given as name and file, and over tables made for it.
+/// Runs one SELECT over the databases, given as name and file, and over the views.
 ///
 /// # Errors
 /// When SQLite refuses it, it isn't a query, returns too many rows, or takes too long.
 pub(crate) async fn query(
     databases: Vec<(String, PathBuf)>,
-    passing: Vec<PassingTable>,
+    views: Vec<View>,
     sql: String,
 ) -> Result<QueryResult, StoreError> {
     let connection = attach(&databases)?;
     let interrupt = connection.get_interrupt_handle();
     let mut work = tokio::task::spawn_blocking(move || {
-        create(&connection, &passing)?;
+        create(&connection, &views)?;
         run(&connection, &sql)
     });
     let joined = tokio::select! {
@@ -74,24 +76,23 @@ fn attach(databases: &[(String, PathBuf)]) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
-fn create(connection: &Connection, tables: &[PassingTable]) -> Result<(), StoreError> {
+fn create(connection: &Connection, views: &[View]) -> Result<(), StoreError> {
     let mut schemas: Vec<&str> = Vec::new();
-    for table in tables {
-        let (schema, name) = &table.name;
+    for View { schema, table, columns, rows } in views {
         if !schemas.contains(&schema.as_str()) {
             connection.execute_batch(&format!("ATTACH ':memory:' AS {}", quote(schema)))?;
             schemas.push(schema);
         }
-        let columns = table.columns.iter().map(|(name, is_numeric)| {
+        let marks = vec!["?"; columns.len()].join(", ");
+        let columns = columns.iter().map(|(name, is_numeric)| {
             let collation = if *is_numeric { format!(" COLLATE {NUMERIC_COLLATION}") } else { String::new() };
             format!("{} TEXT{collation}", quote(name))
         });
         let columns = columns.collect::<Vec<_>>().join(", ");
-        let name = format!("{}.{}", quote(schema), quote(name));
+        let name = format!("{}.{}", quote(schema), quote(table));
         connection.execute_batch(&format!("CREATE TABLE {name} ({columns}) STRICT"))?;
-        let marks = vec!["?"; table.columns.len()].join(", ");
         let mut insert = connection.prepare(&format!("INSERT INTO {name} VALUES ({marks})"))?;
-        for row in &table.rows {
+        for row in rows {
             insert.execute(params_from_iter(row))?;
         }
     }

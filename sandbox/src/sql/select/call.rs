@@ -118,7 +118,7 @@ impl Translator<'_> {
         let text = |text: &str| Some(Typed::literal(text, VARCHAR));
         match (name, arguments) {
             ("version", 0) => text(version::mysql(kind)),
-            ("current_version", 0) if kind == EngineKind::StarRocks => text(version::engine(kind)),
+            ("current_version", 0) if kind == EngineKind::StarRocks => text(&environment.version),
             ("database" | "schema", 0) => {
                 Some(environment.database.as_deref().map_or_else(Typed::null, |name| Typed::literal(name, VARCHAR)))
             }
@@ -260,7 +260,7 @@ impl Translator<'_> {
     /// A date or a time, or a literal that can be read as one.
     fn moment(&mut self, scope: &Scope<'_>, expr: &Expr) -> Result<Typed, SqlError> {
         let value = self.value(scope, expr)?;
-        let is_date = value.literal.as_ref().is_some_and(|text| crate::cells::date::Stamp::parse(text).is_some());
+        let is_date = value.literal.as_ref().is_some_and(|text| crate::cells::Stamp::parse(text).is_some());
         if value.ty.is_time() || value.ty == SqlType::Null || (value.ty.is_text() && is_date) {
             return Ok(value);
         }

@@ -40,6 +40,8 @@ pub(crate) struct Environment<'a> {
     /// The database that `USE` chose.
     pub(crate) database: Option<String>,
     pub(crate) user: String,
+    /// The engine's own version.
+    pub(crate) version: String,
     pub(crate) connection_id: u32,
     pub(crate) variables: &'a Variables,
     /// The sandbox's clock, ms since the epoch.

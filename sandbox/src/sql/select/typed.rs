@@ -4,8 +4,7 @@
 use super::super::functions::like;
 use super::super::number::{DECIMAL_DIGITS_MAX, double_text};
 use super::super::types::SqlType;
-use crate::cells::date::{Stamp, format_date, format_micros, format_rounded};
-use crate::cells::decimal::Decimal;
+use crate::cells::{Decimal, Stamp, format_date, format_micros, format_rounded};
 use crate::store::NUMERIC_COLLATION;
 use crate::table::EngineKind;
 
