@@ -72,7 +72,7 @@ pub(crate) async fn select(cluster: &Cluster, sql: &str) -> Result<QueryResult, 
 
 /// The same with tables that exist for this query only.
 pub(crate) async fn select_with(cluster: &Cluster, views: Vec<View>, sql: &str) -> Result<QueryResult, StoreError> {
-    let files = cluster.stores().map(|(name, store)| (name.clone(), store.path().to_owned())).collect();
+    let files = cluster.stores().into_iter().map(|(name, store)| (name, store.path().to_owned())).collect();
     query(files, views, sql.to_owned()).await
 }
 
@@ -140,6 +140,7 @@ fn restart(cluster: &Cluster, node: Option<&str>) -> HttpResponse {
 fn tables(cluster: &Cluster) -> serde_json::Value {
     cluster
         .tables()
+        .iter()
         .map(|table| {
             let columns: Vec<_> = table
                 .columns

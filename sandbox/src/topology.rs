@@ -18,7 +18,7 @@ use crate::faults::{Fault, FaultCount};
 use crate::http::{bind, serve};
 use crate::settings::Settings;
 use crate::sql::{Nodes, Server};
-use crate::store::StoreError;
+use crate::store::{StoreError, definitions};
 use crate::table::EngineKind;
 use crate::{doris, mysql, starrocks};
 
@@ -124,7 +124,7 @@ impl Builder {
     /// # Errors
     /// When the DDL can't be read, a port is taken, or the directory can't be used.
     pub async fn start(self) -> Result<Sandbox, StartError> {
-        let schema = ddl::read(self.kind, &self.ddl)?;
+        let mut schema = ddl::read(self.kind, &self.ddl)?;
         let io = |what: &str| {
             let what = what.to_owned();
             move |source| StartError::Io { what, source }
@@ -137,6 +137,12 @@ impl Builder {
             }
         };
         std::fs::create_dir_all(&dir).map_err(io(&format!("make the directory {}", dir.display())))?;
+        for (database, made) in definitions(&dir)? {
+            for ddl in made {
+                schema.add_unless_declared(ddl::read(self.kind, &ddl)?);
+            }
+            schema.add_database(&database);
+        }
         let (frontend_listener, frontend) =
             bind(self.frontend_port).await.map_err(io(&format!("listen on port {}", self.frontend_port)))?;
         let (backend_listener, backend) =

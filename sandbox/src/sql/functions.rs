@@ -59,6 +59,8 @@ pub(crate) fn register(connection: &Connection) -> rusqlite::Result<()> {
     scalar("sb_unix", 1, |a| Ok(moment(a[0]).map(|at| time::unix_seconds(at).to_string())))?;
     scalar("sb_bytes", 1, |a| Ok(Some(a[0].len().to_string())))?;
     scalar("sb_chars", 1, |a| Ok(Some(a[0].chars().count().to_string())))?;
+    scalar("sb_upper", 1, |a| in_case(a[0], str::to_ascii_uppercase))?;
+    scalar("sb_lower", 1, |a| in_case(a[0], str::to_ascii_lowercase))?;
     scalar("sb_substring", 3, |a| Ok(substring(a[0], a[1], a[2])))?;
     let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
     connection.create_aggregate_function("sb_sum", 1, flags, ExactSum)?;
@@ -74,6 +76,15 @@ fn truth(value: bool) -> String {
 
 fn number(text: &str) -> rusqlite::Result<Exact> {
     Exact::parse(text).ok_or_else(|| fail(format!("a number of {} digits is not computed with", text.len())))
+}
+
+/// Versions differ in what they do with letters beyond ASCII.
+fn in_case(text: &str, change: fn(&str) -> String) -> Outcome {
+    if text.is_ascii() {
+        Ok(Some(change(text)))
+    } else {
+        Err(fail("upper and lower case beyond ASCII is not imitated".to_owned()))
+    }
 }
 
 /// Checks a result against `limit`: bits of an integer, or as a negative number the digits of a decimal.

@@ -140,8 +140,9 @@ async fn answer_query(server: &Server, session: &Session, plan: Plan, shown: Opt
     let files: Vec<(String, PathBuf)> = server
         .cluster
         .stores()
+        .into_iter()
         .filter(|(name, _)| plan.databases.contains(name.as_str()))
-        .map(|(name, store)| (name.clone(), store.path().to_owned()))
+        .map(|(name, store)| (name, store.path().to_owned()))
         .collect();
     let mut views = Vec::new();
     for table in &plan.schema_tables {

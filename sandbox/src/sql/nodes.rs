@@ -109,7 +109,7 @@ pub(crate) fn backends(server: &Server) -> Grid {
     let (ip, http) = (backend.ip().to_string(), backend.port().to_string());
     let started = time::of_millis(server.started_ms);
     let now = time::of_millis(server.cluster.clock.now_ms());
-    let tablets = server.cluster.tables().count().to_string();
+    let tablets = server.cluster.tables().len().to_string();
     let version = server.cluster.settings.version.clone();
     let text = str::to_owned;
     match server.kind {

@@ -87,7 +87,7 @@ pub(crate) fn grid(server: &Server, session: &Session, name: &str) -> Option<Gri
     let mut rows = match name {
         "schemata" => schemata(server),
         "tables" => tables(server),
-        "columns" => server.cluster.tables().flat_map(|t| columns_of(server.kind, t)).collect(),
+        "columns" => server.cluster.tables().iter().flat_map(|t| columns_of(server.kind, t)).collect(),
         "engines" => vec![texts(engine_row(server.kind))],
         "character_sets" => vec![texts(["utf8", "utf8_general_ci", "UTF-8 Unicode", "3"])],
         "collations" => vec![texts(["utf8_general_ci", "utf8", "33", "Yes", "Yes", "1"])],
@@ -137,6 +137,7 @@ fn tables(server: &Server) -> Vec<Vec<Option<String>>> {
     let mut rows: Vec<Vec<Option<String>>> = server
         .cluster
         .tables()
+        .iter()
         .map(|table| {
             let mut row = texts([catalog, &table.database, &table.name, "BASE TABLE", &engine]);
             row.resize(17, None);

@@ -65,7 +65,7 @@ impl Server {
 
     /// Databases with tables, by name.
     pub(crate) fn databases(&self) -> Vec<String> {
-        self.cluster.stores().map(|(name, _)| name.clone()).collect()
+        self.cluster.stores().into_iter().map(|(name, _)| name).collect()
     }
 
     /// What a query of a session is translated against.
@@ -73,7 +73,7 @@ impl Server {
         Environment {
             kind: self.kind,
             databases: self.databases(),
-            tables: self.cluster.tables().map(Arc::clone).collect(),
+            tables: self.cluster.tables(),
             database: session.database.clone(),
             user: self.user().to_owned(),
             version: self.cluster.settings.version.clone(),

@@ -241,7 +241,7 @@ fn table_status(server: &Server, session: &Session, words: &mut Words<'_>) -> Re
         "Create_options",
         "Comment",
     ]);
-    for table in server.cluster.tables().filter(|t| t.database == database) {
+    for table in server.cluster.tables().iter().filter(|t| t.database == database) {
         let mut row = vec![Some(table.name.clone()), Some(server.kind.to_string())];
         row.resize(14, None);
         row.extend([Some("utf8_general_ci".to_owned()), None, None, Some(String::new())]);

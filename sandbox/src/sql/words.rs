@@ -79,6 +79,10 @@ impl<'s> Words<'s> {
         found
     }
 
+    pub(crate) fn expect_token(&mut self, token: &Token) -> Result<(), SqlError> {
+        if self.take_token(token) { Ok(()) } else { self.expected(&token.to_string()) }
+    }
+
     pub(crate) fn expected<T>(&self, what: &str) -> Result<T, SqlError> {
         Err(SqlError::syntax(
             self.kind,
@@ -126,6 +130,20 @@ impl<'s> Words<'s> {
         };
         self.at += 1;
         Ok(text)
+    }
+
+    /// True if a text in quotes is next.
+    pub(crate) fn is_text(&self) -> bool {
+        matches!(self.peek(), Token::SingleQuotedString(_) | Token::DoubleQuotedString(_))
+    }
+
+    /// A number, as written.
+    pub(crate) fn number(&mut self) -> Result<String, SqlError> {
+        let minus = if self.take_token(&Token::Minus) { "-" } else { "" };
+        let Token::Number(digits, _) = self.peek() else { return self.expected("a literal") };
+        let number = format!("{minus}{digits}");
+        self.at += 1;
+        Ok(number)
     }
 
     /// One value: a text, a number, or a word such as ON.

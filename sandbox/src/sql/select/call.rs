@@ -174,8 +174,8 @@ impl Translator<'_> {
                 }
                 Ok(Typed::value(format!("({})", parts.join(" || ")), VARCHAR))
             }
-            ("upper" | "ucase", [_]) => self.text_call(scope, "upper", arguments),
-            ("lower" | "lcase", [_]) => self.text_call(scope, "lower", arguments),
+            ("upper" | "ucase", [_]) => self.text_call(scope, "sb_upper", arguments),
+            ("lower" | "lcase", [_]) => self.text_call(scope, "sb_lower", arguments),
             ("trim" | "ltrim" | "rtrim", [_]) | ("replace", [_, _, _]) => self.text_call(scope, name, arguments),
             ("length", [_]) => Ok(Typed { ty: INT, ..self.text_call(scope, "sb_bytes", arguments)? }),
             ("char_length" | "character_length", [_]) => {

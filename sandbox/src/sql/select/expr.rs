@@ -14,6 +14,10 @@ use crate::table::EngineKind;
 impl Translator<'_> {
     /// Translates an expression. In a grouped scope it must be made of keys, aggregates and constants.
     pub(super) fn expr(&mut self, scope: &Scope<'_>, expr: &Expr) -> Result<Typed, SqlError> {
+        self.deeper(1, |t| t.expr_here(scope, expr))
+    }
+
+    fn expr_here(&mut self, scope: &Scope<'_>, expr: &Expr) -> Result<Typed, SqlError> {
         if let Some(keys) = &scope.keys {
             let saw_aggregate = self.saw_aggregate;
             let as_row = self.node(&scope.rows(), expr);
@@ -173,10 +177,7 @@ impl Translator<'_> {
 
     fn binary(&mut self, scope: &Scope<'_>, left: &Expr, op: &BinaryOperator, right: &Expr) -> Result<Typed, SqlError> {
         let comparison = match op {
-            BinaryOperator::And | BinaryOperator::Or => {
-                let (a, b) = (self.condition(scope, left)?, self.condition(scope, right)?);
-                return Ok(Typed::predicate(format!("({a} {op} {b})")));
-            }
+            BinaryOperator::And | BinaryOperator::Or => return self.chain(scope, left, op, right),
             BinaryOperator::Plus => return self.calculate(scope, left, '+', right),
             BinaryOperator::Minus => return self.calculate(scope, left, '-', right),
             BinaryOperator::Multiply => return self.calculate(scope, left, '*', right),
@@ -194,6 +195,24 @@ impl Translator<'_> {
         let (a, b) = (self.value(scope, left)?, self.value(scope, right)?);
         let (a, b) = self.matched(comparable(self.kind(), a, b))?;
         Ok(Typed::predicate(format!("({a} {comparison} {b})")))
+    }
+
+    /// `a AND b AND c …`: a chain of one operator is long, not deep.
+    fn chain(&mut self, scope: &Scope<'_>, left: &Expr, op: &BinaryOperator, right: &Expr) -> Result<Typed, SqlError> {
+        let mut operands = vec![right];
+        let mut rest = left;
+        while let Expr::BinaryOp { left, op: same, right } = rest
+            && same == op
+        {
+            operands.push(right);
+            rest = left;
+        }
+        operands.push(rest);
+        let mut conditions = Vec::new();
+        for operand in operands.into_iter().rev() {
+            conditions.push(self.condition(scope, operand)?);
+        }
+        Ok(Typed::predicate(format!("({})", conditions.join(&format!(" {op} ")))))
     }
 
     fn calculate(&mut self, scope: &Scope<'_>, left: &Expr, op: char, right: &Expr) -> Result<Typed, SqlError> {

@@ -8,7 +8,7 @@ use sqlparser::ast::{
 use super::super::error::SqlError;
 use super::scope::{Found, Origin, Scope, is_named};
 use super::typed::Typed;
-use super::{OutputColumn, Relation, Translator};
+use super::{OutputColumn, QUERY_DEPTH, Relation, Translator};
 use crate::store::{NUMERIC_COLLATION, quote};
 use crate::table::EngineKind;
 
@@ -21,6 +21,15 @@ enum Item<'q> {
 impl<'a> Translator<'a> {
     /// Translates a query; `rows_max` holds if it has no LIMIT of its own.
     pub(super) fn query(
+        &mut self,
+        query: &Query,
+        parent: Option<&Scope<'_>>,
+        rows_max: Option<u64>,
+    ) -> Result<Relation, SqlError> {
+        self.deeper(QUERY_DEPTH, |t| t.query_here(query, parent, rows_max))
+    }
+
+    fn query_here(
         &mut self,
         query: &Query,
         parent: Option<&Scope<'_>>,
@@ -99,7 +108,7 @@ impl<'a> Translator<'a> {
             (SetOperator::Except | SetOperator::Minus, SetQuantifier::None | SetQuantifier::Distinct) => "EXCEPT",
             _ => return self.not_imitated("this set operation"),
         };
-        let (left, right) = (self.body(left, parent)?, self.body(right, parent)?);
+        let (left, right) = self.deeper(QUERY_DEPTH, |t| Ok((t.body(left, parent)?, t.body(right, parent)?)))?;
         if left.columns.len() != right.columns.len() {
             return self.analysis("Operands have unequal number of columns");
         }
