@@ -25,7 +25,7 @@ impl SqlError {
             EngineKind::StarRocks => {
                 Self::new(1064, "42000", format!("Getting syntax error. Detail message: {}.", plain(detail)))
             }
-            EngineKind::Doris => Self::new(1105, "HY000", format!("errCode = 2, detailMessage = {}", plain(detail))),
+            EngineKind::Doris => Self::new(1105, "HY000", format!("errCode = 2, detailMessage = {detail}")),
         }
     }
 
@@ -35,7 +35,7 @@ impl SqlError {
             EngineKind::StarRocks => {
                 Self::new(1064, "HY000", format!("Getting analyzing error. Detail message: {}.", plain(detail)))
             }
-            EngineKind::Doris => Self::new(1105, "HY000", format!("errCode = 2, detailMessage = {}", plain(detail))),
+            EngineKind::Doris => Self::new(1105, "HY000", format!("errCode = 2, detailMessage = {detail}")),
         }
     }
 

@@ -197,6 +197,3 @@ fn with_short_names(grid: &Grid) -> Grid {
     }
     shown
 }
-
-#[cfg(test)]
-mod tests;

@@ -22,7 +22,7 @@ impl Translator<'_> {
             let saw_aggregate = self.saw_aggregate;
             let as_row = self.node(&scope.rows(), expr);
             self.saw_aggregate = saw_aggregate;
-            if let Ok(value) = as_row
+            if let Ok(value) = as_row.map(Typed::into_value)
                 && keys.contains(&value.sql)
             {
                 return Ok(value);

@@ -1,1 +1,0 @@
-//! Statements against a sandbox without a network.
