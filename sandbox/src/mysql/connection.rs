@@ -61,9 +61,10 @@ pub(super) async fn run(
             Ok(Some(payload)) => payload,
             Ok(None) => return Ok(()),
             Err(failure @ (WireError::TooLarge | WireError::OutOfOrder)) => {
-                let (code, text) = match failure {
-                    WireError::TooLarge => (1153, "Got a packet bigger than 'max_allowed_packet' bytes"),
-                    _ => (1156, "Got packets out of order"),
+                let (code, text) = if matches!(failure, WireError::TooLarge) {
+                    (1153, "Got a packet bigger than 'max_allowed_packet' bytes")
+                } else {
+                    (1156, "Got packets out of order")
                 };
                 connection.send(&error(&SqlError::new(code, "08S01", text))).await?;
                 return Err(failure);

@@ -71,47 +71,35 @@ fn status(kind: EngineKind, state: State) -> &'static str {
     }
 }
 
-/// `SHOW TRANSACTION` of a database (`TransProcDir` of both engines). The engines want a WHERE with an id, a label or,
-/// in Doris, a status.
+/// Titles of StarRocks' `TransProcDir`.
+const STARROCKS_TRANSACTION: &str = "TransactionId Label Coordinator TransactionStatus LoadJobSourceType PrepareTime \
+     CommitTime PublishTime FinishTime Reason ErrorReplicasCount ListenerId TimeoutMs ErrMsg";
+/// Titles of Doris' `TransProcDir`.
+const DORIS_TRANSACTION: &str = "TransactionId Label Coordinator TransactionStatus LoadJobSourceType PrepareTime \
+     PreCommitTime CommitTime PublishTime FinishTime Reason ErrorReplicasCount ListenerId TimeoutMs ErrMsg";
+/// Titles of StarRocks' `LoadProcDir`.
+const STARROCKS_JOB: &str = "JobId Label State Progress Type Priority ScanRows FilteredRows UnselectedRows SinkRows \
+     EtlInfo TaskInfo ErrorMsg CreateTime EtlStartTime EtlFinishTime LoadStartTime LoadFinishTime TrackingSQL JobDetails";
+/// Titles of Doris' `LoadProcDir`.
+const DORIS_JOB: &str = "JobId Label State Progress Type EtlInfo TaskInfo ErrorMsg CreateTime EtlStartTime \
+     EtlFinishTime LoadStartTime LoadFinishTime URL JobDetails TransactionId ErrorTablets User Comment";
+/// Titles of StarRocks' `ShowStreamLoadStmt`.
+const STARROCKS_STREAM_LOAD: &str = "Label Id LoadId TxnId DbName TableName State ErrorMsg TrackingURL ChannelNum \
+     PreparedChannelNum NumRowsNormal NumRowsAbNormal NumRowsUnselected NumLoadBytes TimeoutSecond CreateTimeMs \
+     BeforeLoadTimeMs StartLoadingTimeMs StartPreparingTimeMs FinishPreparingTimeMs EndTimeMs ChannelState Type";
+/// Titles of Doris' `ShowStreamLoadStmt`.
+const DORIS_STREAM_LOAD: &str = "Label Db Table ClientIp Status Message Url TotalRows LoadedRows FilteredRows \
+     UnselectedRows LoadBytes StartTime FinishTime User Comment";
+
+/// `SHOW TRANSACTION` of a database. The engines want a WHERE with an id, a label or, in Doris, a status.
 pub(crate) fn transactions(server: &Server, session: &Session, words: &mut Words<'_>) -> Result<Grid, SqlError> {
     let database = database(server, session, words)?;
     if !words.next_is("WHERE") {
         return Err(SqlError::analysis(server.kind, "Where clause should looks like one of them: id = 123"));
     }
-    let mut grid = Grid::of_texts(match server.kind {
-        EngineKind::StarRocks => &[
-            "TransactionId",
-            "Label",
-            "Coordinator",
-            "TransactionStatus",
-            "LoadJobSourceType",
-            "PrepareTime",
-            "CommitTime",
-            "PublishTime",
-            "FinishTime",
-            "Reason",
-            "ErrorReplicasCount",
-            "ListenerId",
-            "TimeoutMs",
-            "ErrMsg",
-        ],
-        EngineKind::Doris => &[
-            "TransactionId",
-            "Label",
-            "Coordinator",
-            "TransactionStatus",
-            "LoadJobSourceType",
-            "PrepareTime",
-            "PreCommitTime",
-            "CommitTime",
-            "PublishTime",
-            "FinishTime",
-            "Reason",
-            "ErrorReplicasCount",
-            "ListenerId",
-            "TimeoutMs",
-            "ErrMsg",
-        ],
+    let mut grid = Grid::titled(match server.kind {
+        EngineKind::StarRocks => STARROCKS_TRANSACTION,
+        EngineKind::Doris => DORIS_TRANSACTION,
     });
     for t in server.cluster.transactions().into_iter().filter(|t| t.database == database) {
         let when = |is: bool| if is { time::of_millis(t.changed_ms) } else { "NULL".to_owned() };
@@ -133,7 +121,7 @@ pub(crate) fn transactions(server: &Server, session: &Session, words: &mut Words
             t.reason.clone(),
             "0".to_owned(),
             "0".to_owned(),
-            (t.deadline_ms - t.begun_ms).max(0).to_string(),
+            timeout_ms(&t).to_string(),
             String::new(),
         ]);
         grid.push(row);
@@ -141,158 +129,88 @@ pub(crate) fn transactions(server: &Server, session: &Session, words: &mut Words
     Ok(grid)
 }
 
-/// `SHOW LOAD`: stream loads aren't among its jobs; the columns are those of the engines' `LoadProcDir`.
+fn timeout_ms(transaction: &Transaction) -> i64 {
+    (transaction.deadline_ms - transaction.begun_ms).max(0)
+}
+
+/// `SHOW LOAD`: stream loads aren't among its jobs.
 pub(crate) fn jobs(server: &Server, session: &Session, words: &mut Words<'_>) -> Result<Grid, SqlError> {
     database(server, session, words)?;
-    Ok(Grid::of_texts(match server.kind {
-        EngineKind::StarRocks => &[
-            "JobId",
-            "Label",
-            "State",
-            "Progress",
-            "Type",
-            "Priority",
-            "ScanRows",
-            "FilteredRows",
-            "UnselectedRows",
-            "SinkRows",
-            "EtlInfo",
-            "TaskInfo",
-            "ErrorMsg",
-            "CreateTime",
-            "EtlStartTime",
-            "EtlFinishTime",
-            "LoadStartTime",
-            "LoadFinishTime",
-            "TrackingSQL",
-            "JobDetails",
-        ],
-        EngineKind::Doris => &[
-            "JobId",
-            "Label",
-            "State",
-            "Progress",
-            "Type",
-            "EtlInfo",
-            "TaskInfo",
-            "ErrorMsg",
-            "CreateTime",
-            "EtlStartTime",
-            "EtlFinishTime",
-            "LoadStartTime",
-            "LoadFinishTime",
-            "URL",
-            "JobDetails",
-            "TransactionId",
-            "ErrorTablets",
-            "User",
-            "Comment",
-        ],
+    Ok(Grid::titled(match server.kind {
+        EngineKind::StarRocks => STARROCKS_JOB,
+        EngineKind::Doris => DORIS_JOB,
     }))
 }
 
-/// `SHOW STREAM LOAD` (StarRocks `ShowStreamLoadStmt`, Doris `ShowStreamLoadStmt`; in Doris only finished loads are
-/// recorded).
+/// `SHOW STREAM LOAD`; Doris records finished loads only.
 pub(crate) fn stream_loads(server: &Server, session: &Session, words: &mut Words<'_>) -> Result<Grid, SqlError> {
     let database = database(server, session, words)?;
-    let mut grid = Grid::of_texts(match server.kind {
-        EngineKind::StarRocks => &[
-            "Label",
-            "Id",
-            "LoadId",
-            "TxnId",
-            "DbName",
-            "TableName",
-            "State",
-            "ErrorMsg",
-            "TrackingURL",
-            "ChannelNum",
-            "PreparedChannelNum",
-            "NumRowsNormal",
-            "NumRowsAbNormal",
-            "NumRowsUnselected",
-            "NumLoadBytes",
-            "TimeoutSecond",
-            "CreateTimeMs",
-            "BeforeLoadTimeMs",
-            "StartLoadingTimeMs",
-            "StartPreparingTimeMs",
-            "FinishPreparingTimeMs",
-            "EndTimeMs",
-            "ChannelState",
-            "Type",
-        ],
-        EngineKind::Doris => &[
-            "Label",
-            "Db",
-            "Table",
-            "ClientIp",
-            "Status",
-            "Message",
-            "Url",
-            "TotalRows",
-            "LoadedRows",
-            "FilteredRows",
-            "UnselectedRows",
-            "LoadBytes",
-            "StartTime",
-            "FinishTime",
-            "User",
-            "Comment",
-        ],
-    });
-    for t in server.cluster.transactions().into_iter().filter(|t| t.database == database) {
-        let (begun, changed) = (time::of_millis(t.begun_ms), time::of_millis(t.changed_ms));
-        let c = t.counts;
-        match server.kind {
-            EngineKind::StarRocks => grid.push([
-                t.label.clone(),
-                t.id.to_string(),
-                String::new(),
-                t.id.to_string(),
-                t.database,
-                t.table,
-                task_state(t.state).to_owned(),
-                t.reason,
-                String::new(),
-                "0".to_owned(),
-                "0".to_owned(),
-                c.loaded.to_string(),
-                c.filtered.to_string(),
-                "0".to_owned(),
-                c.bytes.to_string(),
-                ((t.deadline_ms - t.begun_ms).max(0) / 1000).to_string(),
-                begun.clone(),
-                begun.clone(),
-                begun.clone(),
-                begun,
-                changed.clone(),
-                changed,
-                String::new(),
-                "STREAM_LOAD".to_owned(),
-            ]),
-            EngineKind::Doris if t.state.is_finished() => grid.push([
-                t.label.clone(),
-                t.database,
-                t.table,
-                server.nodes.backend.ip().to_string(),
-                if t.state == State::Visible { "Success" } else { "Fail" }.to_owned(),
-                t.reason,
-                "N/A".to_owned(),
-                c.total.to_string(),
-                c.loaded.to_string(),
-                c.filtered.to_string(),
-                "0".to_owned(),
-                c.bytes.to_string(),
-                begun,
-                changed,
-                server.user().to_owned(),
-                String::new(),
-            ]),
-            EngineKind::Doris => {}
+    let loads = server.cluster.transactions().into_iter().filter(|t| t.database == database);
+    let mut grid;
+    match server.kind {
+        EngineKind::StarRocks => {
+            grid = Grid::titled(STARROCKS_STREAM_LOAD);
+            loads.for_each(|t| grid.push(starrocks_stream_load(t)));
+        }
+        EngineKind::Doris => {
+            grid = Grid::titled(DORIS_STREAM_LOAD);
+            loads.filter(|t| t.state.is_finished()).for_each(|t| grid.push(doris_stream_load(server, t)));
         }
     }
     Ok(grid)
+}
+
+fn starrocks_stream_load(t: Transaction) -> [String; 24] {
+    let (begun, changed) = (time::of_millis(t.begun_ms), time::of_millis(t.changed_ms));
+    let zero = || "0".to_owned();
+    let timeout = (timeout_ms(&t) / 1000).to_string();
+    [
+        t.label,
+        t.id.to_string(),
+        String::new(),
+        t.id.to_string(),
+        t.database,
+        t.table,
+        task_state(t.state).to_owned(),
+        t.reason,
+        String::new(),
+        zero(),
+        zero(),
+        t.counts.loaded.to_string(),
+        t.counts.filtered.to_string(),
+        zero(),
+        t.counts.bytes.to_string(),
+        timeout,
+        begun.clone(),
+        begun.clone(),
+        begun.clone(),
+        begun,
+        changed.clone(),
+        changed,
+        String::new(),
+        "STREAM_LOAD".to_owned(),
+    ]
+}
+
+fn doris_stream_load(server: &Server, t: Transaction) -> [String; 16] {
+    [
+        t.label,
+        t.database,
+        t.table,
+        server.nodes.backend.ip().to_string(),
+        if t.state == State::Visible { "Success" } else { "Fail" }.to_owned(),
+        t.reason,
+        "N/A".to_owned(),
+        t.counts.total.to_string(),
+        t.counts.loaded.to_string(),
+        t.counts.filtered.to_string(),
+        "0".to_owned(),
+        t.counts.bytes.to_string(),
+        time::of_millis(t.begun_ms),
+        time::of_millis(t.changed_ms),
+        server.user().to_owned(),
+        String::new(),
+    ]
 }
 
 /// `FROM db`, or the database in use.

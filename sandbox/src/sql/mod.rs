@@ -61,6 +61,19 @@ impl Grid {
         Self { columns: names.iter().map(column).collect(), rows: Vec::new() }
     }
 
+    /// The same with titles that have no spaces, divided by spaces.
+    pub(crate) fn titled(titles: &str) -> Self {
+        Self::of_texts(&titles.split_whitespace().collect::<Vec<_>>())
+    }
+
+    /// One row: each column with its cell.
+    pub(crate) fn of_row<T: Into<String>>(cells: impl IntoIterator<Item = (&'static str, T)>) -> Self {
+        let (titles, row): (Vec<_>, Vec<_>) = cells.into_iter().unzip();
+        let mut grid = Self::of_texts(&titles);
+        grid.push(row);
+        grid
+    }
+
     /// Adds a row of texts.
     pub(crate) fn push(&mut self, cells: impl IntoIterator<Item = impl Into<String>>) {
         self.rows.push(cells.into_iter().map(|cell| Some(cell.into())).collect());

@@ -11,95 +11,50 @@ pub(crate) fn frontends(server: &Server) -> Grid {
     let nodes = server.nodes;
     let ip = nodes.frontend.ip().to_string();
     let (http, query) = (nodes.frontend.port().to_string(), nodes.query.port().to_string());
+    let started = time::of_millis(server.started_ms);
     let now = time::of_millis(server.cluster.clock.now_ms());
-    let version = server.cluster.settings.version.clone();
     let name = format!("{ip}_{http}_{}", server.started_ms);
-    let text = str::to_owned;
+    let version = server.cluster.settings.version.as_str();
     match server.kind {
-        EngineKind::StarRocks => {
-            let mut grid = Grid::of_texts(&[
-                "Name",
-                "IP",
-                "EditLogPort",
-                "HttpPort",
-                "QueryPort",
-                "RpcPort",
-                "Role",
-                "ClusterId",
-                "Join",
-                "Alive",
-                "ReplayedJournalId",
-                "LastHeartbeat",
-                "IsHelper",
-                "ErrMsg",
-                "StartTime",
-                "Version",
-            ]);
-            grid.push([
-                name,
-                ip,
-                text("0"),
-                http,
-                query,
-                text("0"),
-                text("LEADER"),
-                text("1"),
-                text("true"),
-                text("true"),
-                text("1"),
-                now,
-                text("true"),
-                text(""),
-                time::of_millis(server.started_ms),
-                version,
-            ]);
-            grid
-        }
-        EngineKind::Doris => {
-            let mut grid = Grid::of_texts(&[
-                "Name",
-                "Host",
-                "EditLogPort",
-                "HttpPort",
-                "QueryPort",
-                "RpcPort",
-                "ArrowFlightSqlPort",
-                "Role",
-                "IsMaster",
-                "ClusterId",
-                "Join",
-                "Alive",
-                "ReplayedJournalId",
-                "LastStartTime",
-                "LastHeartbeat",
-                "IsHelper",
-                "ErrMsg",
-                "Version",
-                "CurrentConnected",
-            ]);
-            grid.push([
-                name,
-                ip,
-                text("0"),
-                http,
-                query,
-                text("0"),
-                text("-1"),
-                text("FOLLOWER"),
-                text("true"),
-                text("1"),
-                text("true"),
-                text("true"),
-                text("1"),
-                time::of_millis(server.started_ms),
-                now,
-                text("true"),
-                text(""),
-                version,
-                text("Yes"),
-            ]);
-            grid
-        }
+        EngineKind::StarRocks => Grid::of_row([
+            ("Name", name.as_str()),
+            ("IP", &ip),
+            ("EditLogPort", "0"),
+            ("HttpPort", &http),
+            ("QueryPort", &query),
+            ("RpcPort", "0"),
+            ("Role", "LEADER"),
+            ("ClusterId", "1"),
+            ("Join", "true"),
+            ("Alive", "true"),
+            ("ReplayedJournalId", "1"),
+            ("LastHeartbeat", &now),
+            ("IsHelper", "true"),
+            ("ErrMsg", ""),
+            ("StartTime", &started),
+            ("Version", version),
+        ]),
+        EngineKind::Doris => Grid::of_row([
+            ("Name", name.as_str()),
+            ("Host", &ip),
+            ("EditLogPort", "0"),
+            ("HttpPort", &http),
+            ("QueryPort", &query),
+            ("RpcPort", "0"),
+            ("ArrowFlightSqlPort", "-1"),
+            ("Role", "FOLLOWER"),
+            ("IsMaster", "true"),
+            ("ClusterId", "1"),
+            ("Join", "true"),
+            ("Alive", "true"),
+            ("ReplayedJournalId", "1"),
+            ("LastStartTime", &started),
+            ("LastHeartbeat", &now),
+            ("IsHelper", "true"),
+            ("ErrMsg", ""),
+            ("Version", version),
+            ("CurrentConnected", "Yes"),
+        ]),
     }
 }
 
@@ -110,156 +65,84 @@ pub(crate) fn backends(server: &Server) -> Grid {
     let started = time::of_millis(server.started_ms);
     let now = time::of_millis(server.cluster.clock.now_ms());
     let tablets = server.cluster.tables().len().to_string();
-    let version = server.cluster.settings.version.clone();
-    let text = str::to_owned;
+    let version = server.cluster.settings.version.as_str();
     match server.kind {
-        EngineKind::StarRocks => {
-            let mut grid = Grid::of_texts(&[
-                "BackendId",
-                "IP",
-                "HeartbeatPort",
-                "BePort",
-                "HttpPort",
-                "BrpcPort",
-                "LastStartTime",
-                "LastHeartbeat",
-                "Alive",
-                "SystemDecommissioned",
-                "ClusterDecommissioned",
-                "TabletNum",
-                "DataUsedCapacity",
-                "AvailCapacity",
-                "TotalCapacity",
-                "UsedPct",
-                "MaxDiskUsedPct",
-                "ErrMsg",
-                "Version",
-                "Status",
-                "DataTotalCapacity",
-                "DataUsedPct",
-                "CpuCores",
-                "MemLimit",
-                "NumRunningQueries",
-                "MemUsedPct",
-                "CpuUsedPct",
-                "DataCacheMetrics",
-                "Location",
-                "StatusCode",
-            ]);
-            grid.push([
-                text("10001"),
-                ip,
-                text("0"),
-                text("0"),
-                http,
-                text("0"),
-                started,
-                now,
-                text("true"),
-                text("false"),
-                text("false"),
-                tablets,
-                text("0.000 B"),
-                text("1.000 TB"),
-                text("1.000 TB"),
-                text("0.00 %"),
-                text("0.00 %"),
-                text(""),
-                version,
-                text("{}"),
-                text("1.000 TB"),
-                text("0.00 %"),
-                text("1"),
-                text("1.000GB"),
-                text("0"),
-                text("0.00 %"),
-                text("0.0 %"),
-                text("N/A"),
-                text(""),
-                text("OK"),
-            ]);
-            grid
-        }
-        EngineKind::Doris => {
-            let mut grid = Grid::of_texts(&[
-                "BackendId",
-                "Host",
-                "HeartbeatPort",
-                "BePort",
-                "HttpPort",
-                "BrpcPort",
-                "ArrowFlightSqlPort",
-                "LastStartTime",
-                "LastHeartbeat",
-                "Alive",
-                "SystemDecommissioned",
-                "TabletNum",
-                "DataUsedCapacity",
-                "TrashUsedCapacity",
-                "AvailCapacity",
-                "TotalCapacity",
-                "UsedPct",
-                "MaxDiskUsedPct",
-                "RemoteUsedCapacity",
-                "Tag",
-                "ErrMsg",
-                "Version",
-                "Status",
-                "HeartbeatFailureCounter",
-                "CpuCores",
-                "Memory",
-                "RunningTasks",
-                "NodeRole",
-            ]);
-            grid.push([
-                text("10001"),
-                ip,
-                text("0"),
-                text("0"),
-                http,
-                text("0"),
-                text("-1"),
-                started,
-                now,
-                text("true"),
-                text("false"),
-                tablets,
-                text("0.000 "),
-                text("0.000 "),
-                text("1.000 TB"),
-                text("1.000 TB"),
-                text("0.00 %"),
-                text("0.00 %"),
-                text("0.000 "),
-                text("{\"location\" : \"default\"}"),
-                text(""),
-                version,
-                text("{}"),
-                text("0"),
-                text("1"),
-                text("1.00 GB"),
-                text("0"),
-                text("mix"),
-            ]);
-            grid
-        }
+        EngineKind::StarRocks => starrocks_backend(&ip, &http, &started, &now, &tablets, version),
+        EngineKind::Doris => doris_backend(&ip, &http, &started, &now, &tablets, version),
     }
+}
+
+fn starrocks_backend(ip: &str, http: &str, started: &str, now: &str, tablets: &str, version: &str) -> Grid {
+    Grid::of_row([
+        ("BackendId", "10001"),
+        ("IP", ip),
+        ("HeartbeatPort", "0"),
+        ("BePort", "0"),
+        ("HttpPort", http),
+        ("BrpcPort", "0"),
+        ("LastStartTime", started),
+        ("LastHeartbeat", now),
+        ("Alive", "true"),
+        ("SystemDecommissioned", "false"),
+        ("ClusterDecommissioned", "false"),
+        ("TabletNum", tablets),
+        ("DataUsedCapacity", "0.000 B"),
+        ("AvailCapacity", "1.000 TB"),
+        ("TotalCapacity", "1.000 TB"),
+        ("UsedPct", "0.00 %"),
+        ("MaxDiskUsedPct", "0.00 %"),
+        ("ErrMsg", ""),
+        ("Version", version),
+        ("Status", "{}"),
+        ("DataTotalCapacity", "1.000 TB"),
+        ("DataUsedPct", "0.00 %"),
+        ("CpuCores", "1"),
+        ("MemLimit", "1.000GB"),
+        ("NumRunningQueries", "0"),
+        ("MemUsedPct", "0.00 %"),
+        ("CpuUsedPct", "0.0 %"),
+        ("DataCacheMetrics", "N/A"),
+        ("Location", ""),
+        ("StatusCode", "OK"),
+    ])
+}
+
+fn doris_backend(ip: &str, http: &str, started: &str, now: &str, tablets: &str, version: &str) -> Grid {
+    Grid::of_row([
+        ("BackendId", "10001"),
+        ("Host", ip),
+        ("HeartbeatPort", "0"),
+        ("BePort", "0"),
+        ("HttpPort", http),
+        ("BrpcPort", "0"),
+        ("ArrowFlightSqlPort", "-1"),
+        ("LastStartTime", started),
+        ("LastHeartbeat", now),
+        ("Alive", "true"),
+        ("SystemDecommissioned", "false"),
+        ("TabletNum", tablets),
+        ("DataUsedCapacity", "0.000 "),
+        ("TrashUsedCapacity", "0.000 "),
+        ("AvailCapacity", "1.000 TB"),
+        ("TotalCapacity", "1.000 TB"),
+        ("UsedPct", "0.00 %"),
+        ("MaxDiskUsedPct", "0.00 %"),
+        ("RemoteUsedCapacity", "0.000 "),
+        ("Tag", "{\"location\" : \"default\"}"),
+        ("ErrMsg", ""),
+        ("Version", version),
+        ("Status", "{}"),
+        ("HeartbeatFailureCounter", "0"),
+        ("CpuCores", "1"),
+        ("Memory", "1.00 GB"),
+        ("RunningTasks", "0"),
+        ("NodeRole", "mix"),
+    ])
 }
 
 /// `SHOW PROCESSLIST`.
 pub(crate) fn processes(server: &Server, own: u32) -> Grid {
-    let mut grid = Grid::of_texts(&[
-        "Id",
-        "User",
-        "Host",
-        "Db",
-        "Command",
-        "ConnectionStartTime",
-        "Time",
-        "State",
-        "Info",
-        "IsPending",
-    ]);
+    let mut grid = Grid::titled("Id User Host Db Command ConnectionStartTime Time State Info IsPending");
     let now = server.cluster.clock.now_ms();
     for (id, connected) in server.connected().iter() {
         let (command, info) = if *id == own { ("Query", "SHOW PROCESSLIST") } else { ("Sleep", "") };

@@ -166,18 +166,14 @@ fn columns_of(kind: EngineKind, table: &Table) -> Vec<Vec<Option<String>>> {
         let short = full.split('(').next().unwrap_or_default().to_owned();
         let (mut length, mut digits, mut scale, mut fraction) = (None, None, None, None);
         let mut charset = None;
-        match column.ty {
-            ColumnType::Text { max_bytes } => {
-                length = Some(max_bytes.to_string());
-                charset = Some("utf8".to_owned());
-            }
-            ColumnType::DateTime { digits } => fraction = Some(digits.to_string()),
-            ty => {
-                if let Some((precision, places)) = SqlType::from(ty).as_decimal() {
-                    digits = Some(precision.to_string());
-                    scale = Some(places.to_string());
-                }
-            }
+        if let ColumnType::Text { max_bytes } = column.ty {
+            length = Some(max_bytes.to_string());
+            charset = Some("utf8".to_owned());
+        } else if let ColumnType::DateTime { digits } = column.ty {
+            fraction = Some(digits.to_string());
+        } else if let Some((precision, places)) = SqlType::from(column.ty).as_decimal() {
+            digits = Some(precision.to_string());
+            scale = Some(places.to_string());
         }
         let collation = charset.as_ref().map(|_| "utf8_general_ci".to_owned());
         let mut row = texts([catalog(kind), &table.database, &table.name, &column.name]);

@@ -10,6 +10,9 @@ use super::words::Words;
 use super::{Grid, loads, nodes};
 use crate::table::{EngineKind, Model, Table};
 
+/// How MySQL's lists of routines, triggers and events end.
+const CHARACTERS: [&str; 3] = ["character_set_client", "collation_connection", "Database Collation"];
+
 /// Reads the statement up to its LIKE or WHERE and gives all rows. `SHOW` itself has been taken.
 pub(crate) fn grid(server: &Server, session: &Session, words: &mut Words<'_>) -> Result<Grid, SqlError> {
     if words.take_any(&["DESC", "DESCRIBE"]) {
@@ -53,20 +56,10 @@ pub(crate) fn grid(server: &Server, session: &Session, words: &mut Words<'_>) ->
     if words.take_any(&["INDEX", "INDEXES", "KEYS"]) {
         words.take_any(&["FROM", "IN"]);
         table_from(server, session, words)?;
-        return Ok(Grid::of_texts(&[
-            "Table",
-            "Non_unique",
-            "Key_name",
-            "Seq_in_index",
-            "Column_name",
-            "Collation",
-            "Cardinality",
-            "Sub_part",
-            "Packed",
-            "Null",
-            "Index_type",
-            "Comment",
-        ]));
+        return Ok(Grid::titled(
+            "Table Non_unique Key_name Seq_in_index Column_name Collation Cardinality Sub_part Packed Null \
+                 Index_type Comment",
+        ));
     }
     if words.take_all(&["TABLE", "STATUS"]) {
         return table_status(server, session, words);
@@ -99,14 +92,14 @@ fn constant(server: &Server, session: &Session, words: &mut Words<'_>) -> Result
         return Ok(Grid::of_texts(&["Variable_name", "Value"]));
     }
     if words.take_any(&["WARNINGS", "ERRORS"]) {
-        let mut grid = Grid::of_texts(&["Level", "Code", "Message"]);
+        let mut grid = Grid::titled("Level Code Message");
         if let Some(error) = &session.last_error {
             grid.push(["Error".to_owned(), error.code.to_string(), error.message.clone()]);
         }
         return Ok(grid);
     }
     if words.take_any(&["ENGINES"]) || words.take_all(&["STORAGE", "ENGINES"]) {
-        let mut grid = Grid::of_texts(&["Engine", "Support", "Comment", "Transactions", "XA", "Savepoints"]);
+        let mut grid = Grid::titled("Engine Support Comment Transactions XA Savepoints");
         grid.push(engine_row(server.kind));
         return Ok(grid);
     }
@@ -116,7 +109,7 @@ fn constant(server: &Server, session: &Session, words: &mut Words<'_>) -> Result
         return Ok(grid);
     }
     if words.take("COLLATION") {
-        let mut grid = Grid::of_texts(&["Collation", "Charset", "Id", "Default", "Compiled", "Sortlen"]);
+        let mut grid = Grid::titled("Collation Charset Id Default Compiled Sortlen");
         grid.push(["utf8_general_ci", "utf8", "33", "Yes", "Yes", "1"]);
         return Ok(grid);
     }
@@ -124,34 +117,32 @@ fn constant(server: &Server, session: &Session, words: &mut Words<'_>) -> Result
         return Ok(catalogs(server.kind));
     }
     if words.take("PLUGINS") {
-        return Ok(Grid::of_texts(&[
-            "Name",
-            "Type",
-            "Description",
-            "Version",
-            "ClassName",
-            "SoName",
-            "Sources",
-            "Status",
-        ]));
+        return Ok(Grid::titled("Name Type Description Version ClassName SoName Sources Status"));
     }
     if words.take_all(&["PROCEDURE", "STATUS"]) || words.take_all(&["FUNCTION", "STATUS"]) {
-        return Ok(Grid::of_texts(&[
+        let common = ["Db", "Name", "Type", "Definer", "Modified", "Created", "Security_type", "Comment"];
+        return Ok(Grid::of_texts(&[&common[..], &CHARACTERS].concat()));
+    }
+    if words.take("TRIGGERS") {
+        let common = ["Trigger", "Event", "Table", "Statement", "Timing", "Created", "sql_mode", "Definer"];
+        return Ok(Grid::of_texts(&[&common[..], &CHARACTERS].concat()));
+    }
+    if words.take("EVENTS") {
+        let common = [
             "Db",
             "Name",
-            "Type",
             "Definer",
-            "Modified",
-            "Created",
-            "Security_type",
-            "Comment",
-            "character_set_client",
-            "collation_connection",
-            "Database Collation",
-        ]));
-    }
-    if words.take_any(&["TRIGGERS", "EVENTS"]) {
-        return Ok(Grid::of_texts(&["Db", "Name"]));
+            "Time",
+            "Type",
+            "Execute at",
+            "Interval value",
+            "Interval field",
+            "Starts",
+            "Ends",
+            "Status",
+            "Originator",
+        ];
+        return Ok(Grid::of_texts(&[&common[..], &CHARACTERS].concat()));
     }
     words.expected("DATABASES, TABLES, COLUMNS, CREATE TABLE, LOAD, TRANSACTION, VARIABLES, FRONTENDS, BACKENDS")
 }
@@ -159,7 +150,7 @@ fn constant(server: &Server, session: &Session, words: &mut Words<'_>) -> Result
 fn catalogs(kind: EngineKind) -> Grid {
     match kind {
         EngineKind::StarRocks => {
-            let mut grid = Grid::of_texts(&["Catalog", "Type", "Comment"]);
+            let mut grid = Grid::titled("Catalog Type Comment");
             grid.push([
                 "default_catalog",
                 "Internal",
@@ -168,15 +159,7 @@ fn catalogs(kind: EngineKind) -> Grid {
             grid
         }
         EngineKind::Doris => {
-            let mut grid = Grid::of_texts(&[
-                "CatalogId",
-                "CatalogName",
-                "Type",
-                "IsCurrent",
-                "CreateTime",
-                "LastUpdateTime",
-                "Comment",
-            ]);
+            let mut grid = Grid::titled("CatalogId CatalogName Type IsCurrent CreateTime LastUpdateTime Comment");
             grid.push(["0", "internal", "internal", "Yes", "UNRECORDED", "NULL", "Doris internal catalog"]);
             grid
         }
@@ -221,26 +204,11 @@ fn tables(server: &Server, session: &Session, words: &mut Words<'_>, full: bool)
 
 fn table_status(server: &Server, session: &Session, words: &mut Words<'_>) -> Result<Grid, SqlError> {
     let database = database(server, session, words)?;
-    let mut grid = Grid::of_texts(&[
-        "Name",
-        "Engine",
-        "Version",
-        "Row_format",
-        "Rows",
-        "Avg_row_length",
-        "Data_length",
-        "Max_data_length",
-        "Index_length",
-        "Data_free",
-        "Auto_increment",
-        "Create_time",
-        "Update_time",
-        "Check_time",
-        "Collation",
-        "Checksum",
-        "Create_options",
-        "Comment",
-    ]);
+    let mut grid = Grid::titled(
+        "Name Engine Version Row_format Rows Avg_row_length Data_length Max_data_length Index_length \
+                 Data_free Auto_increment Create_time Update_time Check_time Collation Checksum Create_options \
+                 Comment",
+    );
     for table in server.cluster.tables().iter().filter(|t| t.database == database) {
         let mut row = vec![Some(table.name.clone()), Some(server.kind.to_string())];
         row.resize(14, None);
@@ -300,7 +268,7 @@ pub(crate) fn find(
 
 /// `DESC` (`DescribeStmt` of both engines).
 fn describe(kind: EngineKind, table: &Table) -> Grid {
-    let mut grid = Grid::of_texts(&["Field", "Type", "Null", "Key", "Default", "Extra"]);
+    let mut grid = Grid::titled("Field Type Null Key Default Extra");
     for (position, column) in table.columns.iter().enumerate() {
         let is_key = table.keys.contains(&position);
         let extra = if is_key || table.model == Model::Duplicate { "" } else { extra(kind) };
@@ -336,8 +304,7 @@ fn extra(kind: EngineKind) -> &'static str {
 }
 
 fn full_columns(kind: EngineKind, table: &Table) -> Grid {
-    let mut grid =
-        Grid::of_texts(&["Field", "Type", "Collation", "Null", "Key", "Default", "Extra", "Privileges", "Comment"]);
+    let mut grid = Grid::titled("Field Type Collation Null Key Default Extra Privileges Comment");
     for (position, column) in table.columns.iter().enumerate() {
         let text = |text: &str| Some(text.to_owned());
         grid.rows.push(vec![

@@ -79,10 +79,8 @@ impl Client {
         payload.extend_from_slice(database.as_bytes());
         payload.extend_from_slice(b"\0mysql_native_password\0");
         client.write(&payload).await;
-        match client.said(false).await {
-            Said::Ok(0) => Ok(client),
-            said => Err(said),
-        }
+        let said = client.said(false).await;
+        if said == Said::Ok(0) { Ok(client) } else { Err(said) }
     }
 
     pub(crate) async fn root(address: SocketAddr) -> Self {

@@ -341,6 +341,13 @@ impl Translator<'_> {
     /// `CAST` to a type by its name.
     pub(super) fn cast(&self, value: Typed, to: &DataType) -> Result<Typed, SqlError> {
         let name = to.to_string().to_uppercase();
+        // A text that fits stays as it is; what becomes of longer ones depends on the version.
+        if let Some(length) = name.strip_prefix("CHAR(").or(name.strip_prefix("VARCHAR("))
+            && let Some(text) = &value.literal
+            && length.trim_end_matches(')').parse().is_ok_and(|length: usize| text.len() <= length)
+        {
+            return self.matched(value.cast(self.kind(), VARCHAR));
+        }
         let Some(ty) = type_of(self.kind(), &name) else {
             return self.not_imitated(format!("CAST to {name}"));
         };

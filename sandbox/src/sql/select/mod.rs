@@ -111,7 +111,9 @@ pub(crate) fn translate(environment: &Environment<'_>, sql: &str) -> Result<Plan
         return Err(SqlError::not_imitated(environment.kind, "this statement"));
     };
     let mut translator = Translator::new(environment, sql)?;
-    let relation = translator.query(query, None, environment.variables.select_limit())?;
+    // What a SHOW gives isn't a SELECT of the user's.
+    let rows_max = if environment.shown.is_some() { None } else { environment.variables.select_limit() };
+    let relation = translator.query(query, None, rows_max)?;
     Ok(Plan {
         sql: relation.sql,
         columns: relation.columns,

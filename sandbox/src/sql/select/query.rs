@@ -233,7 +233,9 @@ impl<'a> Translator<'a> {
                     }
                     items.extend(wildcard(scope, |_| true));
                 }
-                SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(name), _) => {
+                SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(name), options)
+                    if *options == WildcardAdditionalOptions::default() =>
+                {
                     let path: Vec<_> = name.0.iter().filter_map(ObjectNamePart::as_ident).cloned().collect();
                     let before = items.len();
                     items.extend(wildcard(scope, |source| is_named(source, &path)));
