@@ -371,9 +371,11 @@ impl Cluster {
         self.ledger().all().cloned().collect()
     }
 
-    /// Finished transactions that are remembered no more, oldest first.
-    pub(crate) fn forgotten(&self) -> Vec<Transaction> {
-        self.forgotten.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    /// All finished transactions, also those whose labels are forgotten.
+    pub(crate) fn history(&self) -> Vec<Transaction> {
+        let forgotten = self.forgotten.lock().unwrap_or_else(PoisonError::into_inner);
+        let finished = self.transactions().into_iter().filter(|t| t.state.is_finished());
+        forgotten.iter().cloned().chain(finished).collect()
     }
 
     /// Aborts what has expired.

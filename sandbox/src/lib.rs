@@ -30,7 +30,6 @@ mod mysql;
 mod options;
 mod plan;
 mod pump;
-mod questions;
 mod rows;
 mod settings;
 mod sql;

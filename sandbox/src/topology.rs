@@ -156,13 +156,15 @@ impl Builder {
 
         let (stop, stopped) = watch::channel(false);
         let mut tasks = Vec::new();
-        let (c, kind) = (Arc::clone(&cluster), self.kind);
+        let kind = self.kind;
+        let server = Arc::new(Server::new(kind, Arc::clone(&cluster), Nodes { frontend, backend, query }));
+        let s = Arc::clone(&server);
         tasks.push(tokio::spawn(serve(frontend_listener, stopped.clone(), move |request| {
-            let cluster = Arc::clone(&c);
+            let server = Arc::clone(&s);
             async move {
                 match kind {
-                    EngineKind::StarRocks => starrocks::frontend::answer(cluster, backend, request).await,
-                    EngineKind::Doris => doris::frontend::answer(cluster, backend, request).await,
+                    EngineKind::StarRocks => starrocks::frontend::answer(server, request).await,
+                    EngineKind::Doris => doris::frontend::answer(server, request).await,
                 }
             }
         })));
@@ -180,8 +182,7 @@ impl Builder {
         tasks.push(tokio::spawn(serve(admin_listener, stopped.clone(), move |request| {
             admin::answer(Arc::clone(&c), request)
         })));
-        let server = Server::new(self.kind, Arc::clone(&cluster), Nodes { frontend, backend, query });
-        tasks.push(tokio::spawn(mysql::serve(query_listener, stopped.clone(), Arc::new(server))));
+        tasks.push(tokio::spawn(mysql::serve(query_listener, stopped.clone(), server)));
         tasks.push(tokio::spawn(housekeeping(Arc::clone(&cluster), stopped)));
         Ok(Sandbox { kind, frontend, backend, query, admin, cluster, stop, tasks, _temporary: temporary })
     }

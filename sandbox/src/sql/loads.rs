@@ -24,8 +24,8 @@ fn task_state(state: State) -> &'static str {
     }
 }
 
-/// Rows of `information_schema.loads`.
-pub(crate) fn rows(server: &Server) -> Vec<Vec<Option<String>>> {
+/// Rows of `information_schema.loads` and of the load history.
+pub(crate) fn rows(server: &Server, transactions: Vec<Transaction>) -> Vec<Vec<Option<String>>> {
     let task = |t: Transaction| {
         let when = |is: bool| is.then(|| time::of_millis(t.changed_ms));
         let text = |text: &str| Some(text.to_owned());
@@ -60,7 +60,7 @@ pub(crate) fn rows(server: &Server) -> Vec<Vec<Option<String>>> {
             Some(t.id.to_string()),
         ]
     };
-    server.cluster.transactions().into_iter().map(task).collect()
+    transactions.into_iter().map(task).collect()
 }
 
 /// The state as the engine's transaction lists have it (`TransactionStatus`).

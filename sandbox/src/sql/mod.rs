@@ -29,10 +29,13 @@ mod words;
 
 use std::path::PathBuf;
 
+use serde_json::Value;
+
 use crate::store::{View, query};
 
 pub(crate) use error::SqlError;
 pub(crate) use functions::register as register_functions;
+pub(crate) use nodes::settings;
 pub(crate) use select::{OutputColumn, Parameter};
 pub(crate) use session::{Nodes, Server, Session};
 pub(crate) use types::SqlType;
@@ -59,6 +62,27 @@ impl Grid {
     pub(crate) fn of_texts(names: &[&str]) -> Self {
         let column = |name: &&str| OutputColumn { name: (*name).to_owned(), ty: VARCHAR, origin: None };
         Self { columns: names.iter().map(column).collect(), rows: Vec::new() }
+    }
+
+    /// A cell as JSON: numbers that a double holds exactly enough for a client are numbers, everything else is text.
+    pub(crate) fn json(&self, column: usize, cell: Option<&str>) -> Value {
+        let Some(cell) = cell else { return Value::Null };
+        let is_number = match self.columns.get(column).map(|c| c.ty) {
+            Some(SqlType::Integer { .. } | SqlType::Float | SqlType::Double) => true,
+            Some(
+                SqlType::Null
+                | SqlType::Boolean
+                | SqlType::LargeInt
+                | SqlType::Decimal { .. }
+                | SqlType::Date
+                | SqlType::DateTime { .. }
+                | SqlType::Text { .. }
+                | SqlType::Json,
+            )
+            | None => false,
+        };
+        let number = serde_json::from_str::<serde_json::Number>(cell).ok().filter(|_| is_number);
+        number.map_or_else(|| Value::from(cell), Value::Number)
     }
 
     /// The same with titles that have no spaces, divided by spaces.
@@ -158,14 +182,14 @@ async fn answer_query(server: &Server, session: &Session, plan: Plan, shown: Opt
         .map(|(name, store)| (name, store.path().to_owned()))
         .collect();
     let mut views = Vec::new();
-    for table in &plan.schema_tables {
+    for (schema, table) in &plan.schema_tables {
         let grid = match shown {
             Some(shown) if table == schema_tables::SHOWN => Some(shown.clone()),
-            _ => schema_tables::grid(server, session, table),
+            _ => schema_tables::grid(server, session, schema, table),
         };
-        let Some(grid) = grid else { return Err(SqlError::unknown_table(server.kind, SCHEMA, table)) };
+        let Some(grid) = grid else { return Err(SqlError::unknown_table(server.kind, schema, table)) };
         views.push(View {
-            schema: SCHEMA.to_owned(),
+            schema: schema.clone(),
             table: table.clone(),
             columns: grid.columns.iter().map(|c| (c.name.clone(), c.ty.is_numeric())).collect(),
             rows: grid.rows,

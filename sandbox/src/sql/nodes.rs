@@ -162,41 +162,39 @@ pub(crate) fn processes(server: &Server, own: u32) -> Grid {
     grid
 }
 
-/// `ADMIN SHOW FRONTEND CONFIG`: the settings that the sandbox has, by the engine's names (`ConfigBase.getConfigInfo`).
-pub(crate) fn frontend_config(server: &Server) -> Grid {
+/// The settings that the sandbox has, by the engine's names.
+pub(crate) fn settings(server: &Server) -> Vec<(&'static str, String)> {
     let settings = &server.cluster.settings;
     let seconds = |d: Duration| d.as_secs().to_string();
-    let labels_max = settings.label_keep_max.to_string();
-    let running_max = settings.max_running.to_string();
-    let clean = seconds(settings.label_clean_interval);
-    let settings: Vec<(&str, String, &str)> = match server.kind {
-        EngineKind::StarRocks => vec![
-            ("label_clean_interval_second", clean, "int"),
-            ("label_keep_max_num", labels_max, "int"),
-            ("label_keep_max_second", seconds(settings.label_keep), "int"),
-            ("max_running_txn_num_per_db", running_max, "int"),
-            ("prepared_transaction_default_timeout_second", seconds(settings.prepared_timeout), "int"),
-            ("stream_load_default_timeout_second", seconds(settings.load_timeout), "int"),
-            ("transaction_clean_interval_second", seconds(settings.sweep_interval), "int"),
-        ],
-        EngineKind::Doris => vec![
-            ("label_clean_interval_second", clean, "int"),
-            ("label_num_threshold", labels_max, "int"),
-            ("max_running_txn_num_per_db", running_max, "int"),
-            ("stream_load_default_precommit_timeout_second", seconds(settings.prepared_timeout), "int"),
-            ("stream_load_default_timeout_second", seconds(settings.load_timeout), "int"),
-            ("streaming_label_keep_max_second", seconds(settings.label_keep), "int"),
-            ("transaction_clean_interval_second", seconds(settings.sweep_interval), "int"),
-        ],
+    let (labels, keep, prepared) = match server.kind {
+        EngineKind::StarRocks => {
+            ("label_keep_max_num", "label_keep_max_second", "prepared_transaction_default_timeout_second")
+        }
+        EngineKind::Doris => {
+            ("label_num_threshold", "streaming_label_keep_max_second", "stream_load_default_precommit_timeout_second")
+        }
     };
-    let mut grid = Grid::of_texts(match server.kind {
-        EngineKind::StarRocks => &["Key", "AliasNames", "Value", "Type", "IsMutable", "Comment"],
-        EngineKind::Doris => &["Key", "Value", "Type", "IsMutable", "MasterOnly", "Comment"],
+    vec![
+        ("label_clean_interval_second", seconds(settings.label_clean_interval)),
+        (labels, settings.label_keep_max.to_string()),
+        (keep, seconds(settings.label_keep)),
+        ("max_running_txn_num_per_db", settings.max_running.to_string()),
+        (prepared, seconds(settings.prepared_timeout)),
+        ("stream_load_default_timeout_second", seconds(settings.load_timeout)),
+        ("transaction_clean_interval_second", seconds(settings.sweep_interval)),
+    ]
+}
+
+/// `ADMIN SHOW FRONTEND CONFIG` (`ConfigBase.getConfigInfo`).
+pub(crate) fn frontend_config(server: &Server) -> Grid {
+    let mut grid = Grid::titled(match server.kind {
+        EngineKind::StarRocks => "Key AliasNames Value Type IsMutable Comment",
+        EngineKind::Doris => "Key Value Type IsMutable MasterOnly Comment",
     });
-    for (key, value, ty) in settings {
+    for (key, value) in settings(server) {
         match server.kind {
-            EngineKind::StarRocks => grid.push([key, "[]", &value, ty, "false", ""]),
-            EngineKind::Doris => grid.push([key, &value, ty, "false", "true", ""]),
+            EngineKind::StarRocks => grid.push([key, "[]", &value, "int", "false", ""]),
+            EngineKind::Doris => grid.push([key, &value, "int", "false", "true", ""]),
         }
     }
     grid

@@ -9,6 +9,10 @@ use crate::table::{ColumnType, EngineKind, Model, Table};
 
 /// The schema's name.
 pub(crate) const SCHEMA: &str = "information_schema";
+/// The database in which StarRocks keeps finished loads (`LoadsHistorySyncer`).
+const STATISTICS: &str = "_statistics_";
+/// Its table; the real one lags behind by up to two minutes.
+const HISTORY: &str = "loads_history";
 /// The table that holds what a SHOW gives while its WHERE runs.
 pub(crate) const SHOWN: &str = "shown";
 
@@ -64,11 +68,20 @@ const TABLES: &[(&str, &str)] = &[
     ("events", "EVENT_CATALOG EVENT_SCHEMA EVENT_NAME STATUS"),
 ];
 
+/// The name of a database whose tables are made for a query; `None` if it is none.
+pub(crate) fn own_database(kind: EngineKind, name: &str) -> Option<&'static str> {
+    match kind {
+        EngineKind::StarRocks if name == STATISTICS => Some(STATISTICS),
+        EngineKind::StarRocks | EngineKind::Doris => name.eq_ignore_ascii_case(SCHEMA).then_some(SCHEMA),
+    }
+}
+
 /// The columns of a table; `None` if the engine or the sandbox has no such table.
-pub(crate) fn columns(kind: EngineKind, name: &str) -> Option<Vec<(String, SqlType)>> {
-    let listed = match (name, kind) {
-        ("loads", EngineKind::StarRocks) => loads::COLUMNS,
-        _ => TABLES.iter().find(|(table, _)| *table == name)?.1,
+pub(crate) fn columns(kind: EngineKind, database: &str, name: &str) -> Option<Vec<(String, SqlType)>> {
+    let listed = match (kind, database, name) {
+        (EngineKind::StarRocks, SCHEMA, "loads") | (EngineKind::StarRocks, STATISTICS, HISTORY) => loads::COLUMNS,
+        (_, SCHEMA, name) => TABLES.iter().find(|(table, _)| *table == name)?.1,
+        _ => return None,
     };
     Some(listed.split_whitespace().map(typed_column).collect())
 }
@@ -82,8 +95,8 @@ fn typed_column(column: &str) -> (String, SqlType) {
 }
 
 /// A table with its rows.
-pub(crate) fn grid(server: &Server, session: &Session, name: &str) -> Option<Grid> {
-    let columns = columns(server.kind, name)?;
+pub(crate) fn grid(server: &Server, session: &Session, database: &str, name: &str) -> Option<Grid> {
+    let columns = columns(server.kind, database, name)?;
     let mut rows = match name {
         "schemata" => schemata(server),
         "tables" => tables(server),
@@ -94,7 +107,8 @@ pub(crate) fn grid(server: &Server, session: &Session, name: &str) -> Option<Gri
         "session_variables" | "global_variables" => {
             session.variables.all().map(|(name, value)| texts([name, value])).collect()
         }
-        "loads" => loads::rows(server),
+        "loads" => loads::rows(server, server.cluster.transactions()),
+        HISTORY => loads::rows(server, server.cluster.history()),
         // There are no views, keys in MySQL's sense, routines or events.
         _ => Vec::new(),
     };

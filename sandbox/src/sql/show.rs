@@ -186,7 +186,7 @@ fn tables(server: &Server, session: &Session, words: &mut Words<'_>, full: bool)
         }
     };
     let is_schema = database.eq_ignore_ascii_case(SCHEMA);
-    let all = schema_tables::grid(server, session, "tables").map(|grid| grid.rows).unwrap_or_default();
+    let all = schema_tables::grid(server, session, SCHEMA, "tables").map(|grid| grid.rows).unwrap_or_default();
     for row in all {
         let cell = |position: usize| row.get(position).cloned().flatten().unwrap_or_default();
         let (schema, name) = (cell(1), cell(2));

@@ -3,7 +3,7 @@
 use sqlparser::ast::{Ident, JoinConstraint, JoinOperator, ObjectName, TableAlias, TableFactor, TableWithJoins};
 
 use super::super::error::SqlError;
-use super::super::schema_tables::{self, SCHEMA, SHOWN};
+use super::super::schema_tables::{self, SHOWN};
 use super::super::types::SqlType;
 use super::scope::{Origin, Scope, ScopeColumn, Source};
 use super::{Relation, Translator};
@@ -145,16 +145,16 @@ impl Translator<'_> {
         database: &str,
         table: &str,
     ) -> Result<(String, String, String, Vec<(String, SqlType)>), SqlError> {
-        if database.eq_ignore_ascii_case(SCHEMA) {
+        if let Some(own) = schema_tables::own_database(self.kind(), database) {
             let name = table.to_lowercase();
             let shown = self.environment.shown.as_ref().filter(|_| name == SHOWN);
             let shown = shown.map(|columns| columns.iter().map(|c| (c.name.clone(), c.ty)).collect());
-            let Some(columns) = shown.or_else(|| schema_tables::columns(self.kind(), &name)) else {
-                return Err(SqlError::unknown_table(self.kind(), SCHEMA, table));
+            let Some(columns) = shown.or_else(|| schema_tables::columns(self.kind(), own, &name)) else {
+                return Err(SqlError::unknown_table(self.kind(), own, table));
             };
-            self.schema_tables.insert(name.clone());
-            let sql = format!("{}.{}", quote(SCHEMA), quote(&name));
-            return Ok((sql, SCHEMA.to_owned(), name, columns));
+            self.schema_tables.insert((own.to_owned(), name.clone()));
+            let sql = format!("{}.{}", quote(own), quote(&name));
+            return Ok((sql, own.to_owned(), name, columns));
         }
         if !self.environment.databases.iter().any(|d| d == database) {
             return Err(SqlError::unknown_database(self.kind(), database));

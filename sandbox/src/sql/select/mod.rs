@@ -75,8 +75,8 @@ pub(crate) struct Plan {
     pub(crate) columns: Vec<OutputColumn>,
     /// Databases that are read.
     pub(crate) databases: BTreeSet<String>,
-    /// Tables of `information_schema` that are read.
-    pub(crate) schema_tables: BTreeSet<String>,
+    /// Databases and tables that are made for the query.
+    pub(crate) schema_tables: BTreeSet<(String, String)>,
 }
 
 /// A column of a result.
@@ -186,7 +186,7 @@ struct Translator<'a> {
     depth: usize,
     next_source: usize,
     databases: BTreeSet<String>,
-    schema_tables: BTreeSet<String>,
+    schema_tables: BTreeSet<(String, String)>,
     /// `WITH` queries by name.
     named_queries: BTreeMap<String, Relation>,
     /// Set when an aggregate is met where rows are single.
