@@ -26,6 +26,7 @@ pub use loadlock_commit as commit;
 pub mod dead_letter;
 pub mod offsets;
 pub mod pipeline;
+pub mod preflight;
 
 pub mod cli;
 pub mod config;

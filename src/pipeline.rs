@@ -12,8 +12,10 @@
 
 mod assemble;
 mod calls;
+mod evidence;
 mod fill;
 mod identity;
+mod lookout;
 mod points;
 mod report;
 mod run_all;
@@ -34,7 +36,7 @@ use self::report::Reporter;
 pub use self::run_all::{Decisions, run_all, run_one};
 pub use self::tags::{mapping_tag, pipeline_tag};
 use crate::batch::{Limits, Progress};
-use crate::commit::{Decide, Effect, Event, Stop, StopCode, Ticket};
+use crate::commit::{Decide, Effect, Event, Stop, StopCode, Tag, Ticket};
 use crate::config;
 use crate::dead_letter::DeadLetters;
 use crate::decode::Decoder;
@@ -66,6 +68,8 @@ struct Pipeline {
     load_headers: Vec<BTreeMap<String, String>>,
     deliveries: Vec<Delivery>,
     loader: Loader,
+    /// Tables whose rows tell where they came from.
+    origins: BTreeMap<Tag, evidence::Origin>,
     dead_letters: Option<Arc<DeadLetters>>,
 
     /// Number of the last positioning; chunks that were read before it are dropped.
@@ -238,6 +242,10 @@ impl Pipeline {
             Effect::Commit { ticket, table, txn, tries } => self.commit(ticket, table, txn, tries),
             Effect::Abort { ticket, table, txn } => self.abort(ticket, table, txn),
             Effect::Ask { ticket, table, txn, tries } => self.ask(ticket, table, txn, tries),
+            Effect::LookForEvidence { ticket, table, txn, ranges } => {
+                self.look_for_evidence(ticket, table, txn, &ranges);
+            }
+            Effect::LookForLabels { ticket } => self.look_for_labels(ticket),
             Effect::Release(_) => {
                 if let Some(release) = self.releasing.take() {
                     // The consumer thread may have stopped waiting: its deadline is shorter than any of ours.

@@ -7,7 +7,7 @@ use super::label::Tag;
 use crate::domain::{Nonce, Partition, TxnId};
 
 /// A batch in one of the two slots.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Batch {
     pub(super) ticket: Ticket,
     pub(super) phase: Phase,
@@ -26,7 +26,7 @@ pub(super) struct Batch {
     pub(super) kind: Kind,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Kind {
     /// New records.
     Fresh,
@@ -41,7 +41,7 @@ pub(super) enum Kind {
     },
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Phase {
     /// Records are being added.
     Filling,
@@ -59,7 +59,7 @@ pub(super) enum Phase {
     Advancing,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct LoadState {
     pub(super) id: Option<TxnId>,
     pub(super) visible: bool,

@@ -39,6 +39,6 @@ mod tests;
 
 pub use decide::Decide;
 pub use event::{Effect, Event, Fill, Notice, Reload, SealedRange, Stop, StopCode, Ticket, Txn};
-pub use label::{Tag, label};
+pub use label::{Tag, label, labels_of};
 pub use protocol::{Protocol, Settings, StartWish};
 pub use settle::ranges_text;

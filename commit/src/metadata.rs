@@ -25,7 +25,7 @@ pub const METADATA_MAX_TOTAL: usize = 512 * 1024;
 const VERSION: &str = "LL1";
 
 /// Everything that is stored beside a position.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Metadata {
     /// How the pipeline's positions came to be.
     pub origin: Option<Origin>,
@@ -43,7 +43,7 @@ pub struct Metadata {
 }
 
 /// Start of a pipeline, resolved when its positions were first written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Origin {
     /// Where partitions of that time start.
     pub start: OriginStart,
@@ -52,7 +52,7 @@ pub struct Origin {
 }
 
 /// The start in a form that gives every member the same answer, whenever it comes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum OriginStart {
     /// First record of the log.
     Earliest,
@@ -65,7 +65,7 @@ pub enum OriginStart {
 }
 
 /// Bounds of a backfill for this partition.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Plan {
     /// Which run the bounds belong to; `[-_A-Za-z0-9]+`.
     pub run: String,
@@ -74,7 +74,7 @@ pub struct Plan {
 }
 
 /// Durable note: these prepared loads are to be committed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Intent {
     /// The attempt that prepared them.
     pub nonce: Nonce,
@@ -91,7 +91,7 @@ pub struct Intent {
 }
 
 /// One table of an intent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct IntentTable {
     /// Transaction id, where the engine commits by id (Doris).
     pub txn: Option<TxnId>,
@@ -100,7 +100,7 @@ pub struct IntentTable {
 }
 
 /// What an intent says of a table's load.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Fate {
     /// Nothing: the engine has to be asked.
     Open,

@@ -8,7 +8,7 @@ use super::protocol::{Protocol, Standing, StartWish};
 use crate::domain::{Offset, Partition, Range, Ranges, Stored};
 
 /// A read of positions under way.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct ReadInFlight {
     ticket: Ticket,
     /// Assignment of each partition asked for: an answer for an earlier assignment proves nothing.
@@ -18,11 +18,20 @@ pub(super) struct ReadInFlight {
 }
 
 /// A resolution of starts under way.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct ResolveInFlight {
     ticket: Ticket,
     /// Assignment of each partition asked for.
     epochs: BTreeMap<Partition, u64>,
+}
+
+/// What the engine remembers of this pipeline; asked once, when the group has no position at all.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Labels {
+    Unasked,
+    Asked(Ticket),
+    Nothing,
+    Remembered(String),
 }
 
 /// What the brokers say about whom a position belongs to; `None` where they say nothing.
@@ -36,6 +45,7 @@ pub(super) struct Identity {
 enum Finding {
     Ready,
     Unsettled,
+    Doubted { origin: Origin, start: OriginStart },
     Start { origin: Origin, start: OriginStart, fresh: bool },
 }
 
@@ -97,6 +107,10 @@ impl Protocol {
                     owned.standing = match finding {
                         Finding::Ready => Standing::Ready,
                         Finding::Unsettled => Standing::Unsettled,
+                        Finding::Doubted { origin, start } => {
+                            owned.metadata.origin = Some(origin);
+                            Standing::Doubted { start }
+                        }
                         Finding::Start { origin, start, fresh } => {
                             owned.metadata.origin = Some(origin);
                             Standing::Resolving { start, fresh }
@@ -108,6 +122,7 @@ impl Protocol {
                 }
             }
         }
+        self.ask_for_labels();
         if self.has_unsettled() {
             self.give_way();
         }
@@ -190,7 +205,15 @@ impl Protocol {
                         return Err(Stop { code: StopCode::NoPosition, what });
                     }
                 };
-                Finding::Start { origin: Origin { start, partitions: count }, start, fresh: true }
+                let origin = Origin { start, partitions: count };
+                let nobody_has_one = stored.values().flatten().next().is_none();
+                match &self.labels {
+                    Labels::Remembered(label) if nobody_has_one => return Err(self.positions_lost(label)),
+                    Labels::Unasked | Labels::Asked(_) if nobody_has_one => Finding::Doubted { origin, start },
+                    Labels::Unasked | Labels::Asked(_) | Labels::Nothing | Labels::Remembered(_) => {
+                        Finding::Start { origin, start, fresh: true }
+                    }
+                }
             }
         };
         if let Some(owned) = self.owned.get_mut(&partition) {
@@ -199,6 +222,39 @@ impl Protocol {
             owned.metadata = Metadata { topic_id, cluster, ..Metadata::empty() };
         }
         Ok(finding)
+    }
+
+    fn ask_for_labels(&mut self) {
+        let doubted = self.owned.values().any(|owned| matches!(owned.standing, Standing::Doubted { .. }));
+        if doubted && matches!(self.labels, Labels::Unasked) {
+            let ticket = self.ticket();
+            self.labels = Labels::Asked(ticket);
+            self.emit(Effect::LookForLabels { ticket });
+        }
+    }
+
+    /// Without remembered loads the pipeline is new. With them its positions were lost, or another member has stored the
+    /// first ones just now: a position is always stored before the first load, so reading again tells the two apart.
+    pub(super) fn labels_found(&mut self, ticket: Ticket, remembered: Option<String>) {
+        if !matches!(self.labels, Labels::Asked(asked) if asked == ticket) {
+            return;
+        }
+        let is_new = remembered.is_none();
+        self.labels = remembered.map_or(Labels::Nothing, Labels::Remembered);
+        for owned in self.owned.values_mut() {
+            if let Standing::Doubted { start } = owned.standing {
+                owned.standing = if is_new { Standing::Resolving { start, fresh: true } } else { Standing::Unread };
+            }
+        }
+    }
+
+    fn positions_lost(&self, label: &str) -> Stop {
+        let what = format!(
+            "topic {}: the group has no position, but the engine remembers a load of this pipeline (label {label}): the \
+             positions have expired or were deleted, and its start would load rows again or leave some out. Nothing was read",
+            self.settings.topic
+        );
+        Stop { code: StopCode::PositionsLost, what }
     }
 
     /// Resolves starts, and stores what is resolved, before anything is read.
@@ -210,6 +266,7 @@ impl Protocol {
             let wanted = self.owned.iter().find_map(|(partition, owned)| match owned.standing {
                 Standing::Resolving { start, fresh } if !self.leaving.contains(partition) => Some((start, fresh)),
                 Standing::Resolving { .. }
+                | Standing::Doubted { .. }
                 | Standing::Unread
                 | Standing::First
                 | Standing::Unsettled
@@ -223,7 +280,8 @@ impl Protocol {
             }
         }
         let first = self.with_standing(Standing::First);
-        if self.call.is_none() && !first.is_empty() {
+        // A settlement ends with a call of its own, whenever the engine answers: there is never more than one.
+        if self.call.is_none() && self.settlement.is_none() && !first.is_empty() {
             self.record_first(&first);
         }
     }

@@ -10,7 +10,7 @@ use super::protocol::{Protocol, Standing};
 use crate::domain::{Nonce, Offset, Partition, PositionToStore, RecordAnswer, Stored};
 
 /// An OffsetCommit under way. There is never more than one.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Call {
     ticket: Ticket,
     purpose: Purpose,
@@ -18,7 +18,7 @@ pub(super) struct Call {
     tries: u32,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Sent {
     epoch: u64,
     offset: Offset,
@@ -26,7 +26,7 @@ pub(super) struct Sent {
     text: String,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Purpose {
     /// First positions of partitions that had none.
     First,

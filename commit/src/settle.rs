@@ -9,7 +9,7 @@ use super::protocol::{Protocol, Standing};
 use crate::domain::{Nonce, Partition, Range, Ranges, Stored, TxnState};
 
 /// An intent that is being settled.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Settlement {
     pub(super) ticket: Ticket,
     nonce: Nonce,
@@ -24,14 +24,14 @@ pub(super) struct Settlement {
     trail_seen: bool,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Finding {
     txn: Txn,
     asks: u32,
     outcome: Option<Outcome>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Outcome {
     Visible,
     Aborted,
@@ -134,10 +134,26 @@ impl Protocol {
             }
             TxnState::Unknown if trail_seen => finding.outcome = Some(Outcome::Visible),
             TxnState::Unknown => {
-                let stop = self.outcome_unknown(table);
-                return self.stop_now(stop);
+                let (txn, ranges) = (finding.txn.clone(), Self::plain_ranges(&settlement.holders));
+                return self.emit(Effect::LookForEvidence { ticket, table, txn, ranges });
             }
         }
+        self.finish_settlement();
+    }
+
+    /// Rule 10: evidence counts only for "committed". That nothing was found proves nothing: rows can have been deleted,
+    /// replaced or moved, and histories end.
+    pub(super) fn evidence_found(&mut self, ticket: Ticket, table: Tag, committed: bool, looked: &str) {
+        let Some(settlement) = self.settlement.as_mut().filter(|settlement| settlement.ticket == ticket) else {
+            return;
+        };
+        let finding = settlement.tables.get_mut(&table).filter(|finding| finding.outcome.is_none());
+        let Some(finding) = finding else { return };
+        if !committed {
+            let stop = self.outcome_unknown(table, looked);
+            return self.stop_now(stop);
+        }
+        finding.outcome = Some(Outcome::Visible);
         self.finish_settlement();
     }
 
@@ -213,7 +229,7 @@ impl Protocol {
     }
 
     /// Rule 10: committed or aborted, and nobody remembers which.
-    fn outcome_unknown(&self, table: Tag) -> Stop {
+    fn outcome_unknown(&self, table: Tag, looked: &str) -> Stop {
         let (label, ranges, written, command) = self.settlement.as_ref().map_or_else(Default::default, |settlement| {
             let label = settlement.tables.get(&table).map(|finding| finding.txn.label.to_string());
             let ranges = Self::plain_ranges(&settlement.holders);
@@ -222,11 +238,12 @@ impl Protocol {
         let topic = &self.settings.topic;
         let what = format!(
             "topic {topic}: the records {} were prepared for {} under label {label} (at {written} ms since 1970), and the \
-             engine does not remember whether that load was committed or aborted. Stop all members and look into the table \
-             for rows of that range: if they are there, `{command} --committed` moves the positions behind them; if not, \
-             `{command} --aborted` has them loaded again",
+             engine does not remember whether that load was committed or aborted{}{looked}. Stop all members and look into \
+             the table for rows of that range: if they are there, `{command} --committed` moves the positions behind them; \
+             if not, `{command} --aborted` has them loaded again",
             ranges_text(&ranges),
             self.table_name(table),
+            if looked.is_empty() { "" } else { "; " },
         );
         Stop { code: StopCode::OutcomeUnknown, what }
     }

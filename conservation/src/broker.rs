@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use crate::Failure;
 
+/// Time in which every member comes to its next commit; shorter than its session.
+const HELD: Duration = Duration::from_millis(2_500);
+
 /// A broker that may be struck; one trouble at a time, beside everything else.
 pub(crate) struct Broker {
     script: PathBuf,
@@ -21,9 +24,9 @@ impl Broker {
         Self { script, name, trouble: None, restarts: 0, freezes: 0 }
     }
 
-    /// Holds it still for a moment, so that requests are under way, then kills and starts it.
+    /// Holds it still for a while, so that every member has a request under way, then kills and starts it.
     pub(crate) fn restart(&mut self) {
-        let steps = self.steps(&["pause", "restart"], Duration::from_millis(700));
+        let steps = self.steps(&["pause", "restart"], HELD);
         self.restarts += 1;
         self.trouble = Some(steps);
     }

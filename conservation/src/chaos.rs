@@ -10,15 +10,19 @@ use crate::arguments;
 use crate::broker::Broker;
 use crate::engine::Engine;
 use crate::fleet::Fleet;
+use crate::group::Group;
 
 /// Pause between two troubles, in milliseconds.
 const PAUSE: std::ops::Range<u64> = 700..2_500;
 
 /// Pauses between the rarer ones: clock, broker restart, broker frozen, labels forgotten.
 const CLOCK_EVERY: Duration = Duration::from_secs(60);
-const RESTART_EVERY: Duration = Duration::from_secs(25);
+const RESTART_EVERY: Duration = Duration::from_secs(30);
 const FREEZE_EVERY: Duration = Duration::from_secs(120);
 const FORGET_EVERY: Duration = Duration::from_secs(150);
+
+/// Pause after an intent was in the way.
+const FORGET_AGAIN: Duration = Duration::from_secs(30);
 
 /// Longer than the session of the group's members.
 const FROZEN_FOR: Duration = Duration::from_secs(7);
@@ -38,8 +42,6 @@ pub(crate) struct Chaos {
     engine_back: Option<Instant>,
     /// Everybody drains, so that labels can be forgotten while no intent is open.
     resting: bool,
-    /// How often labels were forgotten.
-    pub(crate) forgotten: u64,
 }
 
 impl Chaos {
@@ -54,7 +56,6 @@ impl Chaos {
             forget: now + FORGET_EVERY,
             engine_back: None,
             resting: false,
-            forgotten: 0,
         }
     }
 
@@ -65,13 +66,14 @@ impl Chaos {
         fleet: &mut Fleet,
         engine: &mut Engine,
         broker: Option<&mut Broker>,
+        group: &Group,
     ) -> Result<(), Failure> {
         if self.engine_back.is_some_and(|back| now >= back) {
             self.engine_back = None;
             engine.up()?;
         }
         if self.resting {
-            self.forget_when_at_rest(fleet, engine);
+            self.forget_when_at_rest(fleet, engine, group);
             return Ok(());
         }
         if now < self.next || self.engine_back.is_some() {
@@ -81,6 +83,8 @@ impl Chaos {
         if let Some(broker) = broker.as_deref_mut()
             && broker.is_away()?
         {
+            // Counted from the time when it is back, however slow its start is.
+            self.restart = now + RESTART_EVERY;
             return Ok(());
         }
         self.next = now + Duration::from_millis(self.rng.u64(PAUSE));
@@ -88,9 +92,9 @@ impl Chaos {
             0..30 => engine.inject(&self.fault()),
             30..42 => fleet.kill_any(),
             42..52 => fleet.stop_any(now),
-            52..60 => fleet.drain_any(),
-            60..68 => engine.restart("frontend"),
-            68..76 => engine.restart("backend"),
+            52..62 => fleet.drain_any(),
+            62..69 => engine.restart("frontend"),
+            69..76 => engine.restart("backend"),
             76..82 => {
                 engine.kill();
                 self.engine_back = Some(now + Duration::from_millis(self.rng.u64(100..2_000)));
@@ -99,7 +103,11 @@ impl Chaos {
                 self.clock = now + CLOCK_EVERY;
                 engine.advance(self.past_prepared(), "prepared loads timed out");
             }
-            86..94 if now >= self.restart => self.strike(broker, now),
+            86..94 if now >= self.restart => {
+                if let Some(broker) = broker {
+                    broker.restart();
+                }
+            }
             94..97 if now >= self.freeze => {
                 self.freeze = now + FREEZE_EVERY;
                 if let Some(broker) = broker {
@@ -107,6 +115,7 @@ impl Chaos {
                 }
             }
             97.. if now >= self.forget => {
+                self.forget = now + FORGET_AGAIN;
                 self.resting = true;
                 fleet.rest();
             }
@@ -115,20 +124,15 @@ impl Chaos {
         Ok(())
     }
 
-    fn strike(&mut self, broker: Option<&mut Broker>, now: Instant) {
-        self.restart = now + RESTART_EVERY;
-        if let Some(broker) = broker {
-            broker.restart();
-        }
-    }
-
-    /// With every member drained no intent is open, so the rules allow to go on.
-    fn forget_when_at_rest(&mut self, fleet: &mut Fleet, engine: &mut Engine) {
+    /// With every member gone and no intent open the rules allow to go on. (Who drains leaves the intents of others
+    /// unsettled, and so does who is killed while it drains.)
+    fn forget_when_at_rest(&mut self, fleet: &mut Fleet, engine: &mut Engine, group: &Group) {
         if fleet.is_at_rest() {
-            engine.advance(FORGOTTEN_AFTER, "labels forgotten");
-            self.forgotten += 1;
+            if group.has_no_intent() {
+                engine.advance(FORGOTTEN_AFTER, "labels forgotten");
+                self.forget = Instant::now() + FORGET_EVERY;
+            }
             self.resting = false;
-            self.forget = Instant::now() + FORGET_EVERY;
             fleet.wake();
         }
     }

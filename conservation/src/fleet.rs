@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
@@ -41,6 +43,7 @@ pub(crate) struct Place {
     pub(crate) engine: &'static str,
     pub(crate) frontend: String,
     pub(crate) weakened: Option<String>,
+    pub(crate) interrupted: Arc<AtomicBool>,
 }
 
 /// What has been done to members, and how they ended.
@@ -87,14 +90,17 @@ pub(crate) struct Fleet {
     aims: Vec<&'static str>,
     /// Members strike themselves.
     pub(crate) striking: bool,
+    /// Kills that are asked for in all.
+    kills_wanted: u64,
     /// Stops that members still have to do to themselves.
-    pub(crate) stops_wanted: u64,
+    stops_wanted: u64,
     /// Members that end are started again.
     supervised: bool,
 }
 
 impl Fleet {
-    pub(crate) fn new(place: Place, members: u32, wanted: Vec<&'static str>, stops_wanted: u64, rng: Rng) -> Self {
+    /// `blows`: kills and stops that are asked for.
+    pub(crate) fn new(place: Place, members: u32, wanted: Vec<&'static str>, blows: (u32, u32), rng: Rng) -> Self {
         let now = Instant::now();
         let weakened = place.weakened.is_some();
         let slot = |index| {
@@ -111,13 +117,17 @@ impl Fleet {
             wanted,
             aims,
             striking: true,
-            stops_wanted,
+            kills_wanted: blows.0.into(),
+            stops_wanted: blows.1.into(),
             supervised: true,
         }
     }
 
     /// Looks at every member; starts, continues, counts.
     pub(crate) fn turn(&mut self, now: Instant) -> Result<(), Failure> {
+        if self.place.interrupted.load(Ordering::Relaxed) {
+            return Err("interrupted".to_owned());
+        }
         for index in 0..self.slots.len() {
             self.watch(index, now)?;
             let slot = &self.slots[index];
@@ -169,13 +179,18 @@ impl Fleet {
         }
         let wanted = self.wanted.clone();
         let mut strikes: Vec<Strike> = wanted.into_iter().map(|point| self.strike(point, 1, Action::Kill)).collect();
-        let nth = self.rng.u32(2..PASSINGS_MAX);
-        if let Some(point) = self.rng.choice(self.aims.clone()) {
-            strikes.push(self.strike(point, nth, Action::Kill));
+        // Who lives longer comes to the rarer points.
+        if self.wanted.is_empty() || self.tally.killed() < self.kills_wanted || self.rng.bool() {
+            let nth = self.rng.u32(2..PASSINGS_MAX);
+            if let Some(point) = self.rng.choice(self.aims.clone()) {
+                strikes.push(self.strike(point, nth, Action::Kill));
+            }
         }
         if self.tally.stopped() < self.stops_wanted && self.rng.bool() {
             let nth = self.rng.u32(1..=PASSINGS_MAX / 4);
-            if let Some(point) = self.rng.choice(self.aims.clone()) {
+            // Stopped before a commit until its session is over, a member finds nothing to read back.
+            let stale = self.wanted.contains(&"event.recorded-nothing").then_some("source.commit");
+            if let Some(point) = stale.or_else(|| self.rng.choice(self.aims.clone())) {
                 strikes.push(self.strike(point, nth, Action::Stop));
             }
         }

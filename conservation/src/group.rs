@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use loadlock::commit::metadata::Metadata;
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::topic_partition_list::{Offset as At, TopicPartitionList};
@@ -72,6 +73,15 @@ impl Group {
         ends.iter().all(|(partition, end)| positions.get(partition).is_some_and(|position| position.offset >= *end))
     }
 
+    /// True if no position carries an intent. Only while nobody is in the group, it stays so.
+    pub(crate) fn has_no_intent(&self) -> bool {
+        let Ok(stored) = self.consumer.committed_offsets(list(&self.topic, self.partitions), ANSWER) else {
+            return false;
+        };
+        let open = |text: &str| Metadata::parse(text).is_ok_and(|metadata| metadata.intent.is_some());
+        stored.elements().iter().all(|element| element.error().is_ok() && !open(element.metadata()))
+    }
+
     /// Partitions by the client id of their owner, if the group has settled down.
     pub(crate) fn owners(&self) -> Option<BTreeMap<String, Vec<i32>>> {
         let list = self.consumer.fetch_group_list(Some(&self.name), ANSWER).ok()?;
@@ -89,12 +99,16 @@ impl Drop for Group {
     }
 }
 
-fn look(consumer: &BaseConsumer, topic: &str, partitions: i32, seen: &Mutex<Positions>) {
+fn list(topic: &str, partitions: i32) -> TopicPartitionList {
     let mut list = TopicPartitionList::new();
     for partition in 0..partitions {
         list.add_partition(topic, partition);
     }
-    let Ok(stored) = consumer.committed_offsets(list, ANSWER) else { return };
+    list
+}
+
+fn look(consumer: &BaseConsumer, topic: &str, partitions: i32, seen: &Mutex<Positions>) {
+    let Ok(stored) = consumer.committed_offsets(list(topic, partitions), ANSWER) else { return };
     let since = Instant::now();
     let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
     for element in stored.elements() {

@@ -13,7 +13,7 @@ use crate::topic::{Place, Truth};
 const PAGE: i64 = 100_000;
 
 /// Findings that are shown one by one.
-const SHOWN: usize = 20;
+const SHOWN: usize = 5;
 
 /// What the judge has found, all tables together.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]

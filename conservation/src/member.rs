@@ -137,6 +137,10 @@ impl Member {
         if status.signal() == Some(Signal::KILL.as_raw()) {
             return Ok(Some(Ended::Killed(self.killed_at.take())));
         }
+        // Asked before it could hear: nothing was open yet.
+        if status.signal() == Some(Signal::TERM.as_raw()) && self.asked_to_drain {
+            return Ok(Some(Ended::Drained));
+        }
         match status.code() {
             Some(code) if code == i32::from(Exit::Drained.code()) && self.asked_to_drain => Ok(Some(Ended::Drained)),
             Some(code) if code == i32::from(Exit::GaveUp.code()) => Ok(Some(Ended::GaveUp)),

@@ -44,7 +44,6 @@ pub const POINTS: &[&str] = &[
     "load.rows",
     "load.sent",
     "source.commit",
-    "source.commit-while-leaving",
     "source.committed",
     "source.give-back",
     "source.read-back",
@@ -53,7 +52,17 @@ pub const POINTS: &[&str] = &[
 ];
 
 /// Points that only a run passes in which something needs a person, or that come too seldom to wait for.
-pub const NOT_AIMED_AT: &[&str] = &["effect.stop", "event.empty", "event.halt", "event.state-unknown"];
+pub const NOT_AIMED_AT: &[&str] = &[
+    "effect.look-for-evidence",
+    "effect.look-for-labels",
+    "effect.stop",
+    "event.empty",
+    "event.evidence",
+    "event.halt",
+    "event.labels",
+    "event.state-unknown",
+    "source.commit-while-leaving",
+];
 
 /// What a short run has to hit: the steps around the intent, the commit and the advance.
 pub const SHORT: &[&str] = &[

@@ -49,12 +49,13 @@ impl Producer {
         Self { shared, thread: Some(thread::spawn(move || work.run())) }
     }
 
-    /// Writes the rest and ends.
-    pub(crate) fn finish(mut self) {
+    /// Writes the rest and ends. How many records were acknowledged as committed.
+    pub(crate) fn finish(mut self) -> u64 {
         self.shared.finish.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
             let _ended = thread.join();
         }
+        self.committed()
     }
 
     pub(crate) fn committed(&self) -> u64 {

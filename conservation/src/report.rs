@@ -16,6 +16,8 @@ pub(crate) struct Report {
     pub(crate) weakened: Option<String>,
     pub(crate) partitions: i32,
     pub(crate) tables: usize,
+    /// Records whose transaction the producer knows to be committed.
+    pub(crate) acknowledged: u64,
     /// Committed records in the topic.
     pub(crate) records: u64,
     /// Aborted records between them.
@@ -50,7 +52,8 @@ impl Report {
         if self.weakened.is_some() {
             return self.verdict.is_damaged();
         }
-        self.verdict.is_clean() && self.never_hit.is_empty()
+        let whole = self.records >= self.acknowledged && self.aborted_records > 0;
+        self.verdict.is_clean() && self.never_hit.is_empty() && whole
     }
 }
 
@@ -62,7 +65,11 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { verdict, members, log, .. } = self;
         writeln!(f, "engine            {}", self.engine)?;
-        writeln!(f, "records           {} committed, {} aborted between them", self.records, self.aborted_records)?;
+        writeln!(
+            f,
+            "records           {} committed ({} acknowledged), {} aborted between them",
+            self.records, self.acknowledged, self.aborted_records
+        )?;
         writeln!(f, "rows              {} in {} tables", verdict.rows, self.tables)?;
         writeln!(
             f,

@@ -1,6 +1,8 @@
 //! A run from its topic to its report: strikes, recoveries, the rest, the judge.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -32,11 +34,11 @@ const END: Duration = Duration::from_secs(300);
 const STRIKE_SECONDS: u64 = 5;
 
 /// Runs everything.
-pub(crate) fn run(arguments: &Arguments, seed: u64) -> Result<Report, Failure> {
+pub(crate) fn run(arguments: &Arguments, seed: u64, interrupted: Arc<AtomicBool>) -> Result<Report, Failure> {
     let temporary = TempDir::new().map_err(|error| error.to_string())?;
     let dir = arguments.keep.as_deref().unwrap_or(temporary.path());
     std::fs::create_dir_all(dir).map_err(|error| format!("{}: {error}", dir.display()))?;
-    let mut run = Run::start(arguments, seed, dir)?;
+    let mut run = Run::start(arguments, seed, dir, interrupted)?;
     run.strike()?;
     let recoveries = run.recover()?;
     run.finish()?;
@@ -60,10 +62,11 @@ struct Run<'a> {
     broker: Option<Broker>,
     group: Group,
     producer: Option<Producer>,
+    acknowledged: u64,
 }
 
 impl<'a> Run<'a> {
-    fn start(arguments: &'a Arguments, seed: u64, dir: &Path) -> Result<Self, Failure> {
+    fn start(arguments: &'a Arguments, seed: u64, dir: &Path, interrupted: Arc<AtomicBool>) -> Result<Self, Failure> {
         let mut rng = Rng::with_seed(seed);
         let program = std::env::current_exe().map_err(|error| error.to_string())?;
         let bin = program.parent().ok_or("the runner has no directory")?.to_owned();
@@ -81,19 +84,21 @@ impl<'a> Run<'a> {
             engine: arguments.engine.name(),
             frontend: engine.frontend(),
             weakened: arguments.weakened.clone(),
+            interrupted,
         };
         let wanted = match (&arguments.weakened, arguments.short) {
             (Some(_), _) => BETWEEN_COMMIT_AND_ADVANCE,
             (None, true) => SHORT,
             (None, false) => POINTS,
         };
-        let fleet = Fleet::new(place, arguments.members, wanted.to_vec(), arguments.stops.into(), rng.fork());
+        let fleet =
+            Fleet::new(place, arguments.members, wanted.to_vec(), (arguments.kills, arguments.stops), rng.fork());
         let blows = u64::from(arguments.kills + arguments.stops + arguments.recoveries).max(1);
         let per_second = (arguments.records / (blows * STRIKE_SECONDS)).max(500);
         let producer = Producer::start(brokers, &topic, PARTITIONS, arguments.records, per_second);
         let broker = arguments.kafka.clone().map(|name| Broker::new(arguments.root.join("scripts/kafka"), name));
         let (producer, began) = (Some(producer), Instant::now());
-        Ok(Self { arguments, seed, began, topic, rng, fleet, engine, broker, group, producer })
+        Ok(Self { arguments, seed, began, topic, rng, fleet, engine, broker, group, producer, acknowledged: 0 })
     }
 
     /// Until members have been killed and stopped often enough, and everywhere.
@@ -108,7 +113,7 @@ impl<'a> Run<'a> {
             let now = Instant::now();
             self.fleet.turn(now)?;
             if !aimed_only {
-                chaos.turn(now, &mut self.fleet, &mut self.engine, self.broker.as_mut())?;
+                chaos.turn(now, &mut self.fleet, &mut self.engine, self.broker.as_mut(), &self.group)?;
             }
             let tally = &self.fleet.tally;
             let enough = tally.killed() >= kills && tally.stopped() >= u64::from(self.arguments.stops);
@@ -154,7 +159,7 @@ impl<'a> Run<'a> {
     /// The rest of the records, all of them loaded; then everybody drains.
     fn finish(&mut self) -> Result<(), Failure> {
         if let Some(producer) = self.producer.take() {
-            producer.finish();
+            self.acknowledged = producer.finish();
         }
         self.wait("the members reach the end of the topic", |run| run.group.is_at_the_end())?;
         self.fleet.rest();
@@ -186,6 +191,7 @@ impl<'a> Run<'a> {
             engine: self.arguments.engine.name(),
             partitions: PARTITIONS,
             tables: TABLES.len(),
+            acknowledged: self.acknowledged,
             records: truth.committed.len() as u64,
             aborted_records: truth.aborted.len() as u64,
             verdict,

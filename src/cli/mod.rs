@@ -41,7 +41,7 @@ Exit codes:
 enum Verb {
     /// Run the routes of a configuration until SIGTERM or Ctrl-C
     Run(run::Arguments),
-    /// Check a configuration without asking Kafka or the engine
+    /// Check a configuration; without --online neither Kafka nor the engine is asked
     Check(check::Arguments),
     /// Look at the positions of a configuration's groups, and mend them
     #[command(subcommand)]

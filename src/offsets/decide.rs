@@ -5,9 +5,7 @@ use std::collections::BTreeMap;
 use super::Names;
 use super::engine::LoadKey;
 use crate::commit::metadata::{Fate, IntentTable};
-use crate::commit::resolve::{
-    self, OpenIntent, Outcome, Said, Verdict, Witness, Word, outcome as outcome_of, verdict as verdict_of,
-};
+use crate::commit::resolve::{self, OpenIntent, Outcome, Said, Verdict, Witness, Word};
 use crate::commit::{Tag, ranges_text};
 use crate::domain::{Nonce, Partition, PositionToStore, TxnState};
 
@@ -79,13 +77,13 @@ pub(super) fn decide(
 ) -> Vec<Decided> {
     let load = |intent: &OpenIntent, tag: Tag, table: IntentTable| {
         let state = states.get(&(intent.nonce, tag));
-        let verdict = verdict_of(intent, tag, table, state, said);
+        let verdict = resolve::verdict(intent, tag, table, state, said);
         DecidedLoad { tag, table: names.shown(tag), state: state.cloned(), verdict }
     };
     let one = |intent: OpenIntent| {
         let loads: Vec<_> = intent.tables.iter().map(|(tag, table)| load(&intent, *tag, *table)).collect();
         let words = loads.iter().filter_map(|load| Some((load.tag, expected(load.verdict)?))).collect();
-        let outcome = outcome_of(&intent, &words);
+        let outcome = resolve::outcome(&intent, &words);
         Decided { intent, loads, outcome }
     };
     intents.into_iter().map(one).collect()

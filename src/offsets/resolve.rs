@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::Names;
 use super::decide::{Decided, Objection, Selection, decide, nothing_against};
-use super::engine::{self, LoadKey};
+use super::engine::{self, LoadKey, States};
 use super::member::{self, Sole};
-use super::{Names, engine::States};
 use crate::commit::metadata::METADATA_MAX_TOTAL;
+use crate::commit::metadata::noted_cluster;
 use crate::commit::resolve::{OpenIntent, Said, open_intents};
 use crate::config;
 use crate::domain::{Partition, PositionToStore, TxnState};
@@ -206,7 +207,17 @@ impl Resolver {
         if let (true, Some(missing)) = (selected.is_empty(), missing) {
             return Err(ResolveError::NoSuchIntent(missing));
         }
+        let cluster = read.cluster_id.as_deref().map(noted_cluster);
         for (partition, holder) in selected.iter().flat_map(|intent| &intent.holders) {
+            if let (Some(then), Some(now)) = (&holder.metadata.cluster, &cluster)
+                && then != now
+            {
+                return Err(ResolveError::Impossible(format!(
+                    "the position of topic {} partition {partition} was stored in Kafka cluster {then}, the brokers belong \
+                     to cluster {now}: its offsets mean other records here",
+                    self.spec.topic
+                )));
+            }
             if let (Some(then), Some(now)) = (&holder.metadata.topic_id, &read.topic_id)
                 && then != now
             {

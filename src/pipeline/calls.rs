@@ -20,7 +20,7 @@ use crate::source::{PositionsRead, Recorded, SourceError};
 const KAFKA_PAUSE: Duration = Duration::from_millis(500);
 
 impl Pipeline {
-    fn call(&mut self, task: impl Future<Output = Option<Event>> + Send + 'static) {
+    pub(super) fn call(&mut self, task: impl Future<Output = Option<Event>> + Send + 'static) {
         self.calls.spawn(task);
     }
 
@@ -225,7 +225,7 @@ async fn write_dead_letters(letters: &Arc<DeadLetters>, dead: &[DeadLetter], tro
     }
 }
 
-async fn pause(class: Class, tries: u32) {
+pub(super) async fn pause(class: Class, tries: u32) {
     if tries > 0
         && let Some(wait) = retry::delay(class, tries, retry::jitter())
     {
@@ -233,7 +233,7 @@ async fn pause(class: Class, tries: u32) {
     }
 }
 
-fn name(txn: Txn) -> TxnName {
+pub(super) fn name(txn: Txn) -> TxnName {
     TxnName { table: txn.table, label: txn.label, id: txn.id }
 }
 

@@ -34,6 +34,8 @@ pub(super) fn of_event(event: &Event) -> &'static str {
             TxnState::Loading | TxnState::Prepared => "event.state-open",
             TxnState::Unknown => "event.state-unknown",
         },
+        Event::Evidence { .. } => "event.evidence",
+        Event::Labels { .. } => "event.labels",
         Event::Drain(_) => "event.drain",
         Event::Halt(_) => "event.halt",
     }
@@ -62,6 +64,8 @@ pub(super) fn of_effect(effect: &Effect) -> &'static str {
         Effect::Commit { .. } => "effect.commit",
         Effect::Abort { .. } => "effect.abort",
         Effect::Ask { .. } => "effect.ask",
+        Effect::LookForEvidence { .. } => "effect.look-for-evidence",
+        Effect::LookForLabels { .. } => "effect.look-for-labels",
         Effect::Release(_) => "effect.release",
         Effect::Rejoin => "effect.rejoin",
         Effect::Report(_) => "effect.report",

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use super::assemble::Allowance;
 use super::identity::Identity;
 use super::report::Reporter;
-use super::{Pipeline, ROLLED_BACK_WITHIN, mapping_tag, pipeline_tag};
+use super::{Pipeline, ROLLED_BACK_WITHIN, evidence, lookout, mapping_tag, pipeline_tag};
 use crate::batch::{Limits, Progress, policy};
 use crate::cli::Exit;
 use crate::commit::{Decide, Protocol, Settings, StartWish, Stop, StopCode, Tag};
@@ -38,10 +38,12 @@ pub async fn run_all(config: Config, stop: watch::Receiver<bool>, decisions: Dec
     let budget_kib = budget_kib(&config);
     let budget = Arc::new(Semaphore::new(budget_kib as usize));
     let mut running = JoinSet::new();
+    let findings = lookout::begin(&config, &loader);
     for pipeline in &config.pipelines {
         let start = |spec| Source::start(spec, Arc::clone(&budget));
         match build(pipeline, &config, &loader, budget_kib, decisions, start) {
-            Ok((built, source)) => {
+            Ok((mut built, source)) => {
+                built.calls.spawn(lookout::refusal(findings.clone(), Arc::clone(&pipeline.topic)));
                 let (topic, stop, drain) = (Arc::clone(&pipeline.topic), stop.clone(), config.run.drain);
                 running.spawn(async move { (topic, built.run(source, stop, drain).await) });
             }
@@ -191,6 +193,7 @@ fn build(
         load_headers: pipeline.routes.iter().map(|route| route.load_headers.clone()).collect(),
         deliveries: pipeline.routes.iter().map(|route| route.delivery).collect(),
         loader: loader.clone(),
+        origins: evidence::origins(pipeline, config),
         dead_letters: dead_letters.map(Arc::new),
         fence: 0,
         delayed: None,

@@ -11,12 +11,20 @@ const STATISTICS_INTERVAL_MS: u32 = 1000;
 /// that was answered in half this time for one that was sent once.
 pub(super) const RETRY_BACKOFF_MS: u32 = 100;
 
-/// Settings of any client: the user's properties, brokers, log level.
+/// Longest pause between two attempts to connect (milliseconds). With librdkafka's own ten seconds a coordinator that is
+/// back is found up to ten seconds later, and its group has waited for nothing.
+const RECONNECT_BACKOFF_MAX_MS: u32 = 1000;
+
+/// Settings of any client: the user's properties, brokers, log level, a short pause between attempts to connect.
 pub fn client_config(kafka: &Kafka) -> ClientConfig {
     let mut config = ClientConfig::new();
     config.set("client.id", "loadlock");
     for (name, value) in &kafka.properties {
         config.set(name, value);
+    }
+    // The longest pause must not be below the shortest, which may be the user's.
+    if ["reconnect.backoff.ms", "reconnect.backoff.max.ms"].iter().all(|name| config.get(name).is_none()) {
+        config.set("reconnect.backoff.max.ms", RECONNECT_BACKOFF_MAX_MS.to_string());
     }
     config.set("bootstrap.servers", &kafka.brokers);
     config.set_log_level(RDKafkaLogLevel::Warning);
@@ -118,6 +126,13 @@ mod tests {
         assert_eq!(with(&[]).get("partition.assignment.strategy"), Some("cooperative-sticky"));
         assert_eq!(with(&[("session.timeout.ms", "45000")]).get("session.timeout.ms"), Some("45000"));
         assert_eq!(with(&[]).get("session.timeout.ms"), Some("6000"));
+    }
+
+    #[test]
+    fn the_pause_between_attempts_to_connect_is_short_unless_the_user_has_one() {
+        assert_eq!(with(&[]).get("reconnect.backoff.max.ms"), Some("1000"));
+        assert_eq!(with(&[("reconnect.backoff.max.ms", "30000")]).get("reconnect.backoff.max.ms"), Some("30000"));
+        assert_eq!(with(&[("reconnect.backoff.ms", "2000")]).get("reconnect.backoff.max.ms"), None);
     }
 
     #[test]

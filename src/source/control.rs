@@ -135,7 +135,7 @@ impl Control {
                     topic = %self.topic,
                     partitions,
                     seconds = began.elapsed().as_secs(),
-                    "an OffsetCommit has no answer yet; it is waited for, nothing is lost"
+                    "an OffsetCommit has no answer yet: Kafka is slow or out of reach; it is waited for, nothing is lost"
                 ),
             }
         }

@@ -8,7 +8,7 @@ use loadlock::source::{RecordAnswer, Recorded, SourceEvent};
 use rdkafka::error::RDKafkaErrorCode;
 use tokio::task::JoinHandle;
 
-use crate::kafka::{COOPERATIVE, DEADLINE, Member, Place, stored, to_store};
+use crate::kafka::{CONSUMER, COOPERATIVE, DEADLINE, Member, Place, speaks_consumer_protocol, stored, to_store};
 use crate::proxy::{Api, Fate, Proxy};
 use crate::raw::Raw;
 use crate::{SHORT_SESSION, STATIC, protocols, with};
@@ -179,4 +179,23 @@ async fn a_second_copy_takes_longer_than_a_commit_that_is_not_asked_about() {
         assert!(began.elapsed() > SENT_ONCE, "round {round}: {:?}", began.elapsed());
     }
     assert_eq!(proxy.stamps().len(), 16);
+}
+
+/// With the newer protocol the client cuts a connection on which a heartbeat is late (by the broker's interval for them),
+/// and with it a commit that is out there: a slow coordinator costs the membership.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_late_heartbeat_cuts_off_the_commit_before_it() {
+    let Some(place) = Place::new("heartbeat", 1).await else { return };
+    if !speaks_consumer_protocol(&place.brokers, "heartbeat").await {
+        return;
+    }
+    let Some(proxy) = Proxy::before(&place.brokers, "heartbeat").await else { return };
+    let mut member = place.behind(proxy.brokers()).member(CONSUMER);
+    member.owns(1).await;
+    let planned = proxy.next(Api::OFFSET_COMMIT, Fate::Kept);
+    let recording = record_beside(&member, &[(0, 10)], "intent");
+    let _still_kept = planned.came().await;
+    let recorded = in_time(recording).await;
+    assert_eq!((recorded.answer, recorded.doubtful), (RecordAnswer::Stored, true));
+    assert_eq!(recorded.read, BTreeMap::from([(0, stored(10, "intent"))]));
 }

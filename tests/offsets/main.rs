@@ -12,6 +12,13 @@ use serde_json::{Value, json};
 use kafka::{speaks_consumer_protocol, until};
 use world::{Commits, World};
 
+/// The command in a loader's log that ends with this word, and the nonce that it names.
+fn command_in(log: &str, word: &str) -> (String, String) {
+    let command = log.split('`').find(|span| span.ends_with(word)).expect("a command");
+    let nonce = command.split(' ').skip_while(|word| *word != "--nonce").nth(1).expect("a nonce");
+    (command.to_owned(), nonce.to_owned())
+}
+
 /// The loader stops with the code that names the command, which is then given as it stands there.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn committed_and_forgotten_is_resolved_by_the_command_that_the_stop_names() {
@@ -25,8 +32,8 @@ async fn committed_and_forgotten_is_resolved_by_the_command_that_the_stop_names(
     assert_eq!(loader.ends().await, 65, "{}", loader.log());
     let log = loader.log();
     assert!(log.contains("\"code\":\"outcome-unknown\""), "{log}");
-    let command = log.split('`').find(|span| span.ends_with("--committed")).expect("a command").to_owned();
-    let nonce = command.split(' ').skip_while(|word| *word != "--nonce").nth(1).expect("a nonce");
+    let (command, nonce) = command_in(&log, "--committed");
+    let nonce = nonce.as_str();
     assert_eq!(
         command,
         format!("loadlock offsets resolve -c FILE --topic {} --nonce {nonce} --committed", world.place.topic)
@@ -129,6 +136,47 @@ async fn what_the_engine_remembers_is_not_a_persons_to_decide() {
     assert!(world.sandbox.transactions().iter().any(|txn| txn.state == "PREPARED"), "a dry run aborts nothing");
     world
         .offsets("resolve", &["--committed", loaded, "--aborted", empty, "--yes"])
+        .says(0, &["aborted, as the engine says", "stored and read back"]);
+    world.run_and_judge().await;
+}
+
+/// It held the intent, prepared and about to be committed, while a person decided.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_that_sleeps_through_a_resolution_does_nothing_with_what_it_remembers() {
+    let Some(mut world) = World::start("sleeps", EngineKind::StarRocks, "").await else { return };
+    world.produce(30);
+    let mut loader = world.interrupt(Commits::Lost).await;
+    loader.signal("-STOP");
+    world.sandbox.clear_faults();
+    world.offsets("resolve", &["--aborted", "--yes"]).says(
+        0,
+        &["waiting up to", "aborting what is still prepared", "aborted, as the engine says", "stored and read back"],
+    );
+    assert_eq!(world.snapshot()["intents"], json!([]));
+    loader.signal("-CONT");
+    until("it has read the records again", || loader.log().contains("\"message\":\"committed\"").then_some(())).await;
+    assert_eq!(loader.end().await, 0, "{}", loader.log());
+    world.run_and_judge().await;
+}
+
+/// The mapping was changed while a batch was open: its rest is never loaded by another mapping, the whole of it may be.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_that_is_visible_nowhere_is_given_up_to_another_mapping() {
+    let Some(mut world) = World::start("mapping", EngineKind::Doris, "").await else { return };
+    world.produce(30);
+    assert_eq!(world.interrupt(Commits::Lost).await.end().await, 75);
+    world.sandbox.clear_faults();
+    world.reconfigure("$.id", "$['id']");
+    let mut loader = world.loader();
+    assert_eq!(loader.ends().await, 65, "{}", loader.log());
+    let log = loader.log();
+    assert!(log.contains("\"code\":\"mapping-changed\""), "{log}");
+    let (command, nonce) = command_in(&log, "--aborted");
+    let expected = format!("loadlock offsets resolve -c FILE --topic {} --nonce {nonce} --aborted", world.place.topic);
+    assert_eq!(command, expected);
+    world.offsets("show", &[]).says(0, &["ABORTED", "NOT the configured one"]);
+    world
+        .offsets("resolve", &["--nonce", &nonce, "--aborted", "--yes"])
         .says(0, &["aborted, as the engine says", "stored and read back"]);
     world.run_and_judge().await;
 }

@@ -138,11 +138,20 @@ impl World {
 
     /// The same with this text of the configuration replaced.
     pub(crate) fn offsets_where(&self, from: &str, to: &str, verb: &str, arguments: &[&str]) -> Shown {
+        let other = self.dir.path().join("other.toml");
+        std::fs::write(&other, self.config_where(from, to)).expect("written");
+        self.offsets_with(&other, verb, arguments)
+    }
+
+    /// From now on this text of the configuration is replaced.
+    pub(crate) fn reconfigure(&self, from: &str, to: &str) {
+        std::fs::write(&self.config, self.config_where(from, to)).expect("written");
+    }
+
+    fn config_where(&self, from: &str, to: &str) -> String {
         let text = std::fs::read_to_string(&self.config).expect("read");
         assert!(text.contains(from), "{text}");
-        let other = self.dir.path().join("other.toml");
-        std::fs::write(&other, text.replace(from, to)).expect("written");
-        self.offsets_with(&other, verb, arguments)
+        text.replace(from, to)
     }
 
     fn offsets_with(&self, config: &std::path::Path, verb: &str, arguments: &[&str]) -> Shown {
@@ -260,9 +269,14 @@ impl Loader {
 
     /// SIGTERM; gives the exit code.
     pub(crate) async fn end(&mut self) -> i32 {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().expect("kill").success());
+        self.signal("-TERM");
         self.ends().await
+    }
+
+    /// Sends a signal, as `kill` names it.
+    pub(crate) fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args([name, &pid]).status().expect("kill").success());
     }
 
     /// Waits until it ends by itself; gives the exit code.

@@ -152,12 +152,18 @@ impl Writer {
     }
 }
 
+/// Short sessions; and members hear of a rebalance soon. The newer protocol leaves both to the broker.
+pub const PROMPT: &[(&str, &str)] = &[("session.timeout.ms", "6000"), ("heartbeat.interval.ms", "300")];
+
 /// Settings of a source under test.
 pub fn spec(brokers: &str, topic: &str, group: &str, properties: &[(&str, &str)]) -> SourceSpec {
-    let mut all = BTreeMap::from([("session.timeout.ms".to_owned(), "6000".to_owned())]);
+    let mut all: BTreeMap<_, _> =
+        PROMPT.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     all.extend(properties.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
     if all.get("group.protocol").is_some_and(|protocol| protocol == "consumer") {
-        all.remove("session.timeout.ms");
+        for (name, _) in PROMPT {
+            all.remove(*name);
+        }
     }
     let kafka = Kafka { brokers: brokers.to_owned(), properties: all };
     SourceSpec::new(kafka, topic.into(), group.into(), BUDGET_KIB)

@@ -13,7 +13,12 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Reb
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::topic_partition_list::{Offset as At, TopicPartitionList};
 
+use super::kafka::{CONSUMER, PROMPT};
+
 const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Longest wait for one answer.
+const ANSWER: Duration = Duration::from_secs(5);
 
 /// What the callbacks have said, in order.
 #[derive(Default)]
@@ -64,6 +69,11 @@ impl Raw {
     fn new(brokers: &str, topic: &str, group: &str, properties: &[(&str, &str)]) -> Self {
         let mut config = rdkafka::ClientConfig::new();
         config.set("bootstrap.servers", brokers).set("group.id", group).set("enable.auto.commit", "false");
+        if !properties.contains(&CONSUMER[0]) {
+            for (name, value) in PROMPT {
+                config.set(*name, *value);
+            }
+        }
         for (name, value) in properties {
             config.set(*name, *value);
         }
@@ -129,28 +139,26 @@ impl Raw {
         std::thread::spawn(move || beside.commit(&positions, &metadata))
     }
 
-    /// The stored position of a partition.
+    /// The stored position of a partition; asked again while a coordinator is not ready, without polling.
     pub fn stored(&self, partition: Partition) -> Option<Stored> {
-        let list = self.list(&[(partition, 0)], "");
-        let answer = self.consumer.committed_offsets(list, DEADLINE).expect("read");
-        let elements = answer.elements();
-        let element = elements.first().expect("one");
-        element.error().expect("no error");
-        let At::Offset(offset) = element.offset() else { return None };
-        Some(Stored { offset, metadata: element.metadata().to_owned() })
-    }
-
-    /// First offset whose time is not before this one.
-    pub fn offset_at(&self, milliseconds: i64) -> At {
-        let list = self.list(&[(0, milliseconds)], "");
-        let answer = self.consumer.offsets_for_times(list, DEADLINE).expect("read");
-        let elements = answer.elements();
-        elements.first().expect("one").offset()
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            match self.consumer.committed_offsets(self.list(&[(partition, 0)], ""), ANSWER) {
+                Ok(answer) => {
+                    let elements = answer.elements();
+                    let element = elements.first().expect("one");
+                    element.error().expect("no error");
+                    let At::Offset(offset) = element.offset() else { return None };
+                    return Some(Stored { offset, metadata: element.metadata().to_owned() });
+                }
+                Err(error) => assert!(Instant::now() < deadline, "asked for {DEADLINE:?} in vain: {error}"),
+            }
+        }
     }
 
     /// The broker that leads the first partition of a topic.
     pub fn leader(&self, topic: &str) -> Option<i32> {
-        let metadata = self.consumer.fetch_metadata(Some(topic), Duration::from_secs(5)).ok()?;
+        let metadata = self.consumer.fetch_metadata(Some(topic), ANSWER).ok()?;
         let partition = metadata.topics().first()?.partitions().first()?;
         Some(partition.leader()).filter(|leader| *leader > 0)
     }

@@ -95,6 +95,11 @@ pub(super) fn brief(effect: &Effect) -> String {
         Effect::Commit { txn: load, .. } => format!("commit {}", txn(load)),
         Effect::Abort { txn: load, .. } => format!("abort {}", txn(load)),
         Effect::Ask { txn: load, .. } => format!("ask {}", txn(load)),
+        Effect::LookForEvidence { txn: load, ranges, .. } => {
+            let held = list(ranges, |(partition, range)| format!("{partition}:{range}"));
+            format!("look for rows of {} in{held}", txn(load))
+        }
+        Effect::LookForLabels { .. } => "look for labels".to_owned(),
         Effect::Release(partitions) => format!("release{}", list(partitions, ToString::to_string)),
         Effect::Rejoin => "rejoin".to_owned(),
         Effect::Report(said) => notice(said),

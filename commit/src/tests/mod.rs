@@ -176,6 +176,32 @@ impl Scene {
         self.on(Event::Positions { ticket, stored, log, topic_id, cluster_id, now_ms: 5 })
     }
 
+    /// Answers the open read of positions, and that the engine remembers nothing of this pipeline.
+    fn read_as_new(&mut self) -> Vec<String> {
+        assert_eq!(self.read(), ["look for labels"]);
+        self.labels(None)
+    }
+
+    /// Answers the open question for labels.
+    fn labels(&mut self, remembered: Option<&str>) -> Vec<String> {
+        let ticket = self.take("labels", |effect| match effect {
+            Effect::LookForLabels { ticket } => Some(*ticket),
+            _ => None,
+        });
+        self.on(Event::Labels { ticket, remembered: remembered.map(str::to_owned) })
+    }
+
+    /// Answers the open search for evidence of this table.
+    fn evidence(&mut self, name: &str, committed: bool) -> Vec<String> {
+        let wanted = tag(name);
+        let ticket = self.take("evidence", |effect| match effect {
+            Effect::LookForEvidence { ticket, table, .. } if *table == wanted => Some(*ticket),
+            _ => None,
+        });
+        let looked = "looked everywhere".to_owned();
+        self.on(Event::Evidence { ticket, table: wanted, committed, looked })
+    }
+
     /// Answers the open question where partitions start.
     fn resolve(&mut self, starts: &[(Partition, Offset)]) -> Vec<String> {
         let ticket = self.take("resolve", |effect| match effect {

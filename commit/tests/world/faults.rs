@@ -74,6 +74,20 @@ impl World {
                 let state = self.engine.state(&txn);
                 self.tell(index, Event::State { ticket, table, state });
             }
+            Task::LookForEvidence { ticket, table, txn } => {
+                // Found sometimes, where it is; never where it is not.
+                let committed = self.rng.half() && self.engine.was_committed(&txn.label);
+                self.tally.count(if committed {
+                    "evidence of a forgotten load"
+                } else {
+                    "no evidence of a forgotten load"
+                });
+                self.tell(index, Event::Evidence { ticket, table, committed, looked: String::new() });
+            }
+            Task::LookForLabels { ticket } => {
+                let remembered = self.engine.any_label();
+                self.tell(index, Event::Labels { ticket, remembered });
+            }
         }
     }
 
@@ -376,6 +390,8 @@ impl World {
                 | Task::Resolve { .. }
                 | Task::Rejoin
                 | Task::Ask { .. }
+                | Task::LookForEvidence { .. }
+                | Task::LookForLabels { .. }
                 | Task::Tell(_) => {}
             }
         }

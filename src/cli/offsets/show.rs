@@ -73,7 +73,7 @@ pub(super) fn run(arguments: &Arguments, console: &mut Console<'_>) -> Result<Ex
 
 fn look(config: &Config, loader: &Loader, runtime: &tokio::runtime::Runtime) -> (Vec<Snapshot>, Vec<Problem>) {
     let (mut snapshots, mut problems) = (Vec::new(), Vec::new());
-    for pipeline in &config.pipelines {
+    for (index, pipeline) in config.pipelines.iter().enumerate() {
         let topic = pipeline.topic.to_string();
         match look_at(&config.kafka, pipeline, loader, runtime) {
             Ok(snapshot) => {
@@ -82,7 +82,16 @@ fn look(config: &Config, loader: &Loader, runtime: &tokio::runtime::Runtime) -> 
             }
             Err(error) => {
                 let (code, exit) = (error.code(), exit_of_kafka(&error));
-                problems.push(Problem { code, topic, what: error.to_string(), exit });
+                // Each further one would wait as long for brokers that do not answer.
+                let gives_up = error.is_passing() && snapshots.is_empty();
+                let what = match config.pipelines.len() - index - 1 {
+                    more @ 1.. if gives_up => format!("{error}; {} not asked", counted(more, "further pipeline")),
+                    _ => error.to_string(),
+                };
+                problems.push(Problem { code, topic, what, exit });
+                if gives_up {
+                    break;
+                }
             }
         }
     }

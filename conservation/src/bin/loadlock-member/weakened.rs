@@ -23,10 +23,10 @@ pub(crate) enum Weakness {
 impl Weakness {
     pub(crate) fn decisions(self) -> Decisions {
         match self {
-            Self::NoIntent => |settings| Weakened::new(Self::NoIntent, settings),
-            Self::LabelFromOffsets => |settings| Weakened::new(Self::LabelFromOffsets, settings),
-            Self::CommitBeforeIntent => |settings| Weakened::new(Self::CommitBeforeIntent, settings),
-            Self::DropWithoutSettling => |settings| Weakened::new(Self::DropWithoutSettling, settings),
+            Self::NoIntent => |settings| Weakened::boxed(Self::NoIntent, settings),
+            Self::LabelFromOffsets => |settings| Weakened::boxed(Self::LabelFromOffsets, settings),
+            Self::CommitBeforeIntent => |settings| Weakened::boxed(Self::CommitBeforeIntent, settings),
+            Self::DropWithoutSettling => |settings| Weakened::boxed(Self::DropWithoutSettling, settings),
         }
     }
 }
@@ -44,40 +44,20 @@ struct Weakened {
 }
 
 impl Weakened {
-    fn new(how: Weakness, settings: Settings) -> Box<dyn Decide> {
+    fn boxed(how: Weakness, settings: Settings) -> Box<dyn Decide> {
         let protocol = Protocol::new(settings);
         Box::new(Self { how, protocol, begins: BTreeMap::new(), failures: 0, withheld: Vec::new() })
     }
 
-    fn hears(&mut self, event: Event) -> Event {
-        match event {
-            Event::Sealed { ref ranges, .. } => {
-                self.begins.extend(ranges.iter().map(|(partition, sealed)| (*partition, sealed.range.end)));
-                event
-            }
-            Event::LoadFailed { .. } => {
-                self.failures += 1;
-                event
-            }
-            Event::Positions { ticket, stored, log, topic_id, cluster_id, now_ms }
-                if self.how == Weakness::DropWithoutSettling =>
-            {
-                let stored = stored.into_iter().map(|(partition, stored)| (partition, stored.map(without_intent)));
-                Event::Positions { ticket, stored: stored.collect(), log, topic_id, cluster_id, now_ms }
-            }
-            event @ (Event::Assigned(_)
-            | Event::Revoking(_)
-            | Event::Lost(_)
-            | Event::Positions { .. }
-            | Event::Resolved { .. }
-            | Event::Recorded { .. }
-            | Event::Empty { .. }
-            | Event::Prepared { .. }
-            | Event::CommitAnswered { .. }
-            | Event::AbortAnswered { .. }
-            | Event::State { .. }
-            | Event::Drain(_)
-            | Event::Halt(_)) => event,
+    fn hears(&mut self, event: &mut Event) {
+        if let Event::Sealed { ranges, .. } = event {
+            self.begins.extend(ranges.iter().map(|(partition, sealed)| (*partition, sealed.range.end)));
+        } else if let Event::LoadFailed { .. } = event {
+            self.failures += 1;
+        } else if let Event::Positions { stored, .. } = event
+            && self.how == Weakness::DropWithoutSettling
+        {
+            stored.values_mut().flatten().for_each(forget_intent);
         }
     }
 
@@ -106,9 +86,10 @@ impl Weakened {
 }
 
 impl Decide for Weakened {
-    fn step(&mut self, event: Event) -> Vec<Effect> {
+    fn step(&mut self, mut event: Event) -> Vec<Effect> {
+        self.hears(&mut event);
         let committed = matches!(event, Event::CommitAnswered { .. });
-        let mut events = VecDeque::from([self.hears(event)]);
+        let mut events = VecDeque::from([event]);
         let mut effects = Vec::new();
         while let Some(event) = events.pop_front() {
             for effect in self.protocol.step(event) {
@@ -146,10 +127,9 @@ fn has_intent(metadata: &str) -> bool {
     Metadata::parse(metadata).is_ok_and(|metadata| metadata.intent.is_some())
 }
 
-fn without_intent(stored: Stored) -> Stored {
-    match Metadata::parse(&stored.metadata) {
-        Ok(metadata) => Stored { metadata: Metadata { intent: None, ..metadata }.to_string(), ..stored },
-        Err(_) => stored,
+fn forget_intent(stored: &mut Stored) {
+    if let Ok(metadata) = Metadata::parse(&stored.metadata) {
+        stored.metadata = Metadata { intent: None, ..metadata }.to_string();
     }
 }
 
