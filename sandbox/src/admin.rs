@@ -10,7 +10,7 @@ use serde_json::json as value;
 use crate::cluster::Cluster;
 use crate::faults::{Fault, Node};
 use crate::http::{HangUp, HttpRequest, HttpResponse, json, path_pieces, query_parameter, read_small, text};
-use crate::store::{QueryResult, StoreError, View, query};
+use crate::store::{QueryResult, StoreError, query};
 use crate::transactions::Transaction;
 
 /// Largest body of an admin request.
@@ -67,13 +67,8 @@ pub(crate) async fn advance(cluster: &Cluster, by: Duration) {
 
 /// Runs a SELECT over all databases.
 pub(crate) async fn select(cluster: &Cluster, sql: &str) -> Result<QueryResult, StoreError> {
-    select_with(cluster, Vec::new(), sql).await
-}
-
-/// The same with tables that exist for this query only.
-pub(crate) async fn select_with(cluster: &Cluster, views: Vec<View>, sql: &str) -> Result<QueryResult, StoreError> {
-    let files = cluster.stores().map(|(name, store)| (name.clone(), store.path().to_owned())).collect();
-    query(files, views, sql.to_owned()).await
+    let files = cluster.stores().into_iter().map(|(name, store)| (name, store.path().to_owned())).collect();
+    query(files, Vec::new(), sql.to_owned()).await
 }
 
 /// Answers a request.
@@ -140,6 +135,7 @@ fn restart(cluster: &Cluster, node: Option<&str>) -> HttpResponse {
 fn tables(cluster: &Cluster) -> serde_json::Value {
     cluster
         .tables()
+        .iter()
         .map(|table| {
             let columns: Vec<_> = table
                 .columns

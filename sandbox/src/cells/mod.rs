@@ -11,8 +11,8 @@ use jiff::tz::TimeZone;
 use serde_json::value::RawValue;
 
 use crate::table::{Column, ColumnType, EngineKind, Nested};
-use date::Stamp;
-use decimal::Decimal;
+pub(crate) use date::{Stamp, format_date, format_micros, format_rounded};
+pub(crate) use decimal::Decimal;
 
 /// A JSON value with its number tokens untouched.
 #[derive(Clone, Debug, PartialEq)]

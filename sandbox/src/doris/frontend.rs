@@ -17,6 +17,7 @@ use crate::http::{
     HangUp, HttpRequest, HttpResponse, Object, header, json, path_pieces, percent_encode, query_parameter, read_small,
     text,
 };
+use crate::sql::Server;
 use crate::table::{ColumnType, Model};
 use crate::transactions::State;
 
@@ -36,20 +37,17 @@ enum Act {
 }
 
 /// Answers a request.
-pub(crate) async fn answer(
-    cluster: Arc<Cluster>,
-    backend: SocketAddr,
-    request: HttpRequest,
-) -> Result<HttpResponse, HangUp> {
+pub(crate) async fn answer(server: Arc<Server>, request: HttpRequest) -> Result<HttpResponse, HangUp> {
+    let (cluster, backend) = (&server.cluster, server.nodes.backend);
     let refuse = |status: Option<&str>, message: &str| failed_as(status.unwrap_or("FAILED"), message);
     let decision = match refuse_login(cluster.login(request.headers())) {
         Some(refusal) => Decision::Answer(refusal),
         None if is_query(&request) => {
             let body = read_small(request.into_body(), sql::BODY_MAX_BYTES).await;
             let faults = cluster.faults.take(Call::Query, Node::Frontend, true);
-            return under(&faults, refuse, async { Ok(perform(&cluster, Act::Query(body)).await) }).await;
+            return under(&faults, refuse, async { Ok(perform(&server, Act::Query(body)).await) }).await;
         }
-        None => decide(&cluster, backend, &request),
+        None => decide(cluster, backend, &request),
     };
     match decision {
         Decision::Answer(response) => Ok(response),
@@ -59,7 +57,7 @@ pub(crate) async fn answer(
         }
         Decision::Act(call, act) => {
             let faults = cluster.faults.take(call, Node::Frontend, true);
-            under(&faults, refuse, async { Ok(perform(&cluster, act).await) }).await
+            under(&faults, refuse, async { Ok(perform(&server, act).await) }).await
         }
     }
 }
@@ -141,10 +139,11 @@ fn redirect(backend: SocketAddr, request: &HttpRequest) -> HttpResponse {
     response
 }
 
-async fn perform(cluster: &Cluster, act: Act) -> HttpResponse {
+async fn perform(server: &Server, act: Act) -> HttpResponse {
+    let cluster = &server.cluster;
     match act {
-        Act::Query(body) => sql::answer(cluster, body).await,
-        Act::Config => sql::config(cluster),
+        Act::Query(body) => sql::answer(server, body).await,
+        Act::Config => sql::config(server),
         Act::State { database, label } => {
             if !cluster.has_database(&database) {
                 return envelope("Error", 1, format!("unknown database, database={database}"));

@@ -18,6 +18,7 @@ use crate::http::{
     HangUp, HttpRequest, HttpResponse, Object, content_length, header, json, path_pieces, query_parameter, read_small,
     text,
 };
+use crate::sql::Server;
 use crate::transactions::{State, StepRefused, Transaction};
 
 /// Largest POST body that a frontend collects.
@@ -40,11 +41,8 @@ enum Act {
 }
 
 /// Answers a request.
-pub(crate) async fn answer(
-    cluster: Arc<Cluster>,
-    backend: SocketAddr,
-    request: HttpRequest,
-) -> Result<HttpResponse, HangUp> {
+pub(crate) async fn answer(server: Arc<Server>, request: HttpRequest) -> Result<HttpResponse, HangUp> {
+    let (cluster, backend) = (&server.cluster, server.nodes.backend);
     let pieces = path_pieces(&request);
     let pieces: Vec<&str> = pieces.iter().map(String::as_str).collect();
     let method = request.method().clone();
@@ -54,8 +52,8 @@ pub(crate) async fn answer(
         Decision::Answer(refusal)
     } else {
         match (method, pieces.as_slice()) {
-            (Method::POST | Method::PUT, ["api", "transaction", op]) => transaction_call(&cluster, request, op).await,
-            (Method::PUT, ["api", database, table, "_stream_load"]) => stream_load(&cluster, &request, database, table),
+            (Method::POST | Method::PUT, ["api", "transaction", op]) => transaction_call(cluster, request, op).await,
+            (Method::PUT, ["api", database, table, "_stream_load"]) => stream_load(cluster, &request, database, table),
             (Method::GET, ["api", database, "get_load_state"]) => {
                 let label = query_parameter(&request, "label").unwrap_or_default();
                 Decision::Act(Call::State, Act::State { database: (*database).to_owned(), label })
@@ -83,7 +81,7 @@ pub(crate) async fn answer(
         }
         Decision::Act(call, act) => {
             let faults = cluster.faults.take(call, Node::Frontend, true);
-            under(&faults, refuse, async { Ok(perform(&cluster, act, publish_wait).await) }).await
+            under(&faults, refuse, async { Ok(perform(&server, act, publish_wait).await) }).await
         }
     }
 }
@@ -202,13 +200,14 @@ fn stream_load(cluster: &Cluster, request: &HttpRequest, database: &str, table: 
     Decision::Redirect(Call::Load)
 }
 
-async fn perform(cluster: &Arc<Cluster>, act: Act, publish_wait: Option<Duration>) -> HttpResponse {
+async fn perform(server: &Server, act: Act, publish_wait: Option<Duration>) -> HttpResponse {
+    let cluster = &server.cluster;
     match act {
         Act::Commit(found) => commit(cluster, found, publish_wait).await,
         Act::Rollback(found) => rollback(cluster, found).await,
         Act::State { database, label } => state(cluster, &database, &label).await,
         Act::Cancel { database, label } => cancel(cluster, &database, &label).await,
-        Act::Query(body) => sql::answer(cluster, body).await,
+        Act::Query(body) => sql::answer(server, body).await,
     }
 }
 

@@ -1,20 +1,15 @@
 //! StarRocks' SQL over HTTP (3.2 and later): `POST /api/v1/catalogs/{catalog}/sql`.
 //!
-//! Shapes follow `ExecuteSqlAction`, `HttpResultSender` and `JsonSerializer`. A SELECT runs in SQLite's dialect over the
-//! sandbox's tables and its load history; integers are JSON numbers, everything else is text.
+//! Shapes follow `ExecuteSqlAction`, `HttpResultSender` and `JsonSerializer`.
 
 use bytes::Bytes;
 use hyper::StatusCode;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::rest_failed;
-use crate::admin;
-use crate::cluster::Cluster;
 use crate::http::{HttpResponse, response};
-use crate::questions::{begins_with, is_like, last_text, load_history, settings};
-use crate::store::QueryResult;
-use crate::table::EngineKind;
+use crate::sql::{self, Answer, Grid, Server, Session};
 
 /// Largest statement.
 pub(crate) const BODY_MAX_BYTES: usize = 1 << 20;
@@ -25,26 +20,22 @@ struct Request {
 }
 
 /// Answers a statement.
-pub(crate) async fn answer(cluster: &Cluster, body: Option<Bytes>) -> HttpResponse {
+pub(crate) async fn answer(server: &Server, body: Option<Bytes>) -> HttpResponse {
     let body = body.unwrap_or_default();
     let Ok(Request { query }) = serde_json::from_slice(&body) else {
         let said = String::from_utf8_lossy(&body);
         return refused(StatusCode::BAD_REQUEST, &format!("malformed json [ {said} ]"));
     };
-    if begins_with(&query, "ADMIN SHOW FRONTEND CONFIG") {
-        return shown(cluster, last_text(&query).unwrap_or("%"));
-    }
-    if begins_with(&query, "SELECT current_version()") {
-        let version = vec![Some(cluster.settings.version.clone())];
-        return selected(&QueryResult { columns: vec!["current_version()".to_owned()], rows: vec![version] });
-    }
-    if !begins_with(&query, "SELECT") {
+    let verb = query.split_whitespace().next().unwrap_or_default().to_uppercase();
+    if !["SELECT", "WITH", "SHOW", "ADMIN", "DESC", "DESCRIBE"].contains(&verb.as_str()) {
         let said = "http query only support SELECT, SHOW, EXPLAIN, DESC, KILL statement";
         return refused(StatusCode::BAD_REQUEST, said);
     }
-    match admin::select_with(cluster, load_history(cluster), &query).await {
-        Ok(result) => selected(&result),
-        Err(error) => refused(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+    match sql::run(server, &mut Session::new(server, 0), &query, Vec::new()).await {
+        Ok(Answer::Rows(grid)) if matches!(verb.as_str(), "SELECT" | "WITH") => selected(&grid),
+        Ok(Answer::Rows(grid)) => shown(&grid),
+        Ok(Answer::Done(_)) => refused(StatusCode::INTERNAL_SERVER_ERROR, "the statement has no result"),
+        Err(error) => refused(StatusCode::INTERNAL_SERVER_ERROR, &error.message),
     }
 }
 
@@ -63,34 +54,29 @@ fn statistics(rows: usize) -> Value {
     json!({"scanRows": 0, "scanBytes": 0, "returnRows": rows})
 }
 
+fn meta(grid: &Grid) -> Vec<Value> {
+    let column = |c: &sql::OutputColumn| json!({"name": c.name, "type": c.ty.to_string().to_lowercase()});
+    grid.columns.iter().map(column).collect()
+}
+
 /// One object for each row, between the columns and the statistics.
-fn selected(result: &QueryResult) -> HttpResponse {
-    let columns: Vec<Value> = result.columns.iter().map(|name| json!({"name": name, "type": "varchar"})).collect();
-    let mut objects = vec![json!({"connectionId": 1}), json!({"meta": columns})];
-    objects.extend(result.rows.iter().map(|row| {
-        let cells: Vec<Value> = row.iter().map(|cell| cell.as_deref().map_or(Value::Null, value)).collect();
-        json!({"data": cells})
+fn selected(grid: &Grid) -> HttpResponse {
+    let mut objects = vec![json!({"connectionId": 1}), json!({"meta": meta(grid)})];
+    objects.extend(grid.rows.iter().map(|row| {
+        let cells = row.iter().enumerate().map(|(at, cell)| grid.json(at, cell.as_deref()));
+        json!({"data": cells.collect::<Vec<Value>>()})
     }));
-    objects.push(json!({"statistics": statistics(result.rows.len())}));
+    objects.push(json!({"statistics": statistics(grid.rows.len())}));
     ndjson(&objects)
 }
 
-fn value(cell: &str) -> Value {
-    cell.parse::<i64>().map_or_else(|_| Value::from(cell), Value::from)
-}
-
 /// A SHOW comes in one object, its rows as objects by column.
-fn shown(cluster: &Cluster, pattern: &str) -> HttpResponse {
-    let all = settings(cluster, EngineKind::StarRocks);
-    let rows: Vec<Value> = all
-        .iter()
-        .filter(|(name, _)| is_like(name, pattern))
-        .map(|(name, value)| {
-            json!({"Key": name, "Value": value, "Type": "long", "IsMutable": "true", "MasterOnly": "true", "Comment": ""})
-        })
-        .collect();
-    let columns = ["Key", "Value", "Type", "IsMutable", "MasterOnly", "Comment"];
-    let meta: Vec<Value> = columns.iter().map(|name| json!({"name": name, "type": "varchar(30)"})).collect();
+fn shown(grid: &Grid) -> HttpResponse {
+    let object = |row: &Vec<Option<String>>| -> Value {
+        let cells = grid.columns.iter().zip(row).map(|(c, cell)| (c.name.clone(), cell.clone().into()));
+        Value::Object(cells.collect::<Map<String, Value>>())
+    };
+    let rows: Vec<Value> = grid.rows.iter().map(object).collect();
     let statistics = statistics(rows.len());
-    ndjson(&[json!({"meta": meta, "data": rows, "statistics": statistics})])
+    ndjson(&[json!({"meta": meta(grid), "data": rows, "statistics": statistics})])
 }

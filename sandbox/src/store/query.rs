@@ -1,15 +1,16 @@
-//! Read-only SQL over all databases: each file is attached under its database's name.
+//! Read-only SQL: the databases' files are attached under their names.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, params_from_iter};
 use serde::{Deserialize, Serialize};
 
 use super::StoreError;
-use super::sql_text::quote;
+use super::sql_text::{NUMERIC_COLLATION, quote};
 use super::writer::register_collation;
+use crate::sql::register_functions;
 
 /// Rows that a query may return.
 const ROWS_MAX: usize = 1_000_000;
@@ -29,13 +30,13 @@ pub struct QueryResult {
 #[derive(Clone, Debug)]
 pub(crate) struct View {
     /// Its database; none of the sandbox's own.
-    pub(crate) schema: &'static str,
+    pub(crate) schema: String,
     /// Its name.
-    pub(crate) table: &'static str,
-    /// Its columns, all of them text.
-    pub(crate) columns: &'static [&'static str],
-    /// Its rows.
-    pub(crate) rows: Vec<Vec<String>>,
+    pub(crate) table: String,
+    /// Column names, and whether they are ordered as numbers.
+    pub(crate) columns: Vec<(String, bool)>,
+    /// Rows; `None` is NULL.
+    pub(crate) rows: Vec<Vec<Option<String>>>,
 }
 
 /// Runs one SELECT over the databases, given as name and file, and over the views.
@@ -48,11 +49,11 @@ pub(crate) async fn query(
     sql: String,
 ) -> Result<QueryResult, StoreError> {
     let connection = attach(&databases)?;
-    for view in &views {
-        fill(&connection, view)?;
-    }
     let interrupt = connection.get_interrupt_handle();
-    let mut work = tokio::task::spawn_blocking(move || run(&connection, &sql));
+    let mut work = tokio::task::spawn_blocking(move || {
+        create(&connection, &views)?;
+        run(&connection, &sql)
+    });
     let joined = tokio::select! {
         joined = &mut work => joined,
         () = tokio::time::sleep(TIME_MAX) => {
@@ -67,6 +68,7 @@ fn attach(databases: &[(String, PathBuf)]) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_MEMORY;
     let connection = Connection::open_with_flags(":memory:", flags)?;
     register_collation(&connection)?;
+    register_functions(&connection)?;
     for (name, path) in databases {
         let path = path.to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
         connection.execute(&format!("ATTACH ?1 AS {}", quote(name)), [format!("file:{path}?mode=ro")])?;
@@ -74,15 +76,25 @@ fn attach(databases: &[(String, PathBuf)]) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
-fn fill(connection: &Connection, view: &View) -> Result<(), StoreError> {
-    let schema = quote(view.schema);
-    connection.execute(&format!("ATTACH ':memory:' AS {schema}"), [])?;
-    let table = format!("{schema}.{}", quote(view.table));
-    connection.execute(&format!("CREATE TABLE {table} ({})", view.columns.join(", ")), [])?;
-    let places = vec!["?"; view.columns.len()].join(", ");
-    let mut insert = connection.prepare(&format!("INSERT INTO {table} VALUES ({places})"))?;
-    for row in &view.rows {
-        insert.execute(rusqlite::params_from_iter(row))?;
+fn create(connection: &Connection, views: &[View]) -> Result<(), StoreError> {
+    let mut schemas: Vec<&str> = Vec::new();
+    for View { schema, table, columns, rows } in views {
+        if !schemas.contains(&schema.as_str()) {
+            connection.execute_batch(&format!("ATTACH ':memory:' AS {}", quote(schema)))?;
+            schemas.push(schema);
+        }
+        let marks = vec!["?"; columns.len()].join(", ");
+        let columns = columns.iter().map(|(name, is_numeric)| {
+            let collation = if *is_numeric { format!(" COLLATE {NUMERIC_COLLATION}") } else { String::new() };
+            format!("{} TEXT{collation}", quote(name))
+        });
+        let columns = columns.collect::<Vec<_>>().join(", ");
+        let name = format!("{}.{}", quote(schema), quote(table));
+        connection.execute_batch(&format!("CREATE TABLE {name} ({columns}) STRICT"))?;
+        let mut insert = connection.prepare(&format!("INSERT INTO {name} VALUES ({marks})"))?;
+        for row in rows {
+            insert.execute(params_from_iter(row))?;
+        }
     }
     Ok(())
 }
