@@ -323,7 +323,7 @@ impl Member {
             StopCode::TopicChanged | StopCode::NoPosition if outside.origin.topic > 0 => {}
             StopCode::LogRewritten if outside.origin.epoch > 0 => {}
             StopCode::NotCommittable => {}
-            StopCode::Invariant => outside.break_rule(Broken::Eo6),
+            StopCode::Invariant => outside.break_rule(Broken::of_stop(stop)),
             StopCode::OutcomeUnknown
             | StopCode::BadRecord
             | StopCode::LoadRefused

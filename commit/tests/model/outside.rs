@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use loadlock_commit::domain::{Nonce, Offset, Partition, PositionToStore, RecordAnswer, Stored};
+use loadlock_commit::invariants::{self, Invariant};
 use loadlock_commit::metadata::{Fate, Metadata};
-use loadlock_commit::{StopCode, invariants};
+use loadlock_commit::{Stop, StopCode};
 
 use crate::engine::{Engine, Name, Origin, name};
 use crate::fault::Budget;
@@ -39,6 +40,22 @@ pub(crate) enum Broken {
     Start,
     /// A pipeline stopped without a reason that the rules know.
     Stop(StopCode),
+}
+
+impl Broken {
+    /// The invariant that the protocol itself found broken.
+    pub(crate) fn of_stop(stop: &Stop) -> Self {
+        let of = |invariant: Invariant| match invariant {
+            Invariant::IntentFirst => Self::Eo3,
+            Invariant::LabelOnce => Self::Eo4,
+            Invariant::NeverBack => Self::Eo5,
+            Invariant::BatchesTouch => Self::Eo6,
+            Invariant::OwnedOnly => Self::Eo7,
+            Invariant::FinalWordFirst => Self::Eo8,
+        };
+        let named = Invariant::ALL.into_iter().find(|invariant| stop.what.ends_with(&format!("({invariant})")));
+        named.map_or(Self::Eo6, of)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
