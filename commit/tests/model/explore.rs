@@ -1,6 +1,7 @@
 //! One world, explored: every state that it can reach, by every order of events and faults.
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -56,6 +57,8 @@ struct Explored {
     seen: Arc<Seen>,
     /// Digests of states from which a run without faults has settled.
     settling: Mutex<HashSet<u64>>,
+    /// Something was broken: what is found after that is no shorter.
+    found: AtomicBool,
 }
 
 impl Model for Explored {
@@ -79,19 +82,24 @@ impl Model for Explored {
         vec![
             Property::always("no rule is broken", |model: &Self, state: &State| {
                 model.seen.state(state);
-                state.outside.broken.is_none()
+                model.first(state.outside.broken.is_none())
             }),
             Property::always("whatever ends is settled", |model: &Self, state: &State| {
-                state.outside.broken.is_some() || model.ends_well(state)
+                model.first(state.outside.broken.is_some() || model.ends_well(state))
             }),
             Property::always("settles when faults stop", |model: &Self, state: &State| {
-                state.outside.broken.is_some() || model.settles(state)
+                model.first(state.outside.broken.is_some() || model.settles(state))
             }),
         ]
     }
 }
 
 impl Explored {
+    /// Lets the first finding through.
+    fn first(&self, good: bool) -> bool {
+        good || self.found.swap(true, Ordering::Relaxed)
+    }
+
     /// Where nothing but a fault can happen, everything is settled.
     fn ends_well(&self, state: &State) -> bool {
         !state.rests(&self.world, self.mutant) || state.is_settled(&self.world)
@@ -126,7 +134,8 @@ pub(crate) fn explore(run: Run<'_>, seen: &Arc<Seen>) -> Outcome {
     let began = Instant::now();
     let Run { world, mutant, soak, threads } = run;
     let settling = Mutex::default();
-    let model = Explored { world: *world, mutant, soak, seen: Arc::clone(seen), settling };
+    let model =
+        Explored { world: *world, mutant, soak, seen: Arc::clone(seen), settling, found: AtomicBool::new(false) };
     let states_max = if soak { STATES_MAX_SOAK } else { STATES_MAX };
     let checker = model.checker().threads(threads).target_state_count(states_max);
     let checker = checker.finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
