@@ -14,12 +14,15 @@
 //! It shares no code with the loader: a misreading on one side shows on the other.
 
 mod admin;
+mod aggregate;
 mod auth;
 mod cells;
 mod clock;
 mod cluster;
+mod csv;
 mod ddl;
 mod doris;
+mod expression;
 mod faults;
 mod http;
 mod json_path;
@@ -27,6 +30,7 @@ mod json_rows;
 mod kafka;
 mod loader;
 mod options;
+mod partition;
 mod plan;
 mod pump;
 mod rows;
@@ -36,6 +40,7 @@ mod store;
 mod table;
 mod topology;
 mod transactions;
+mod update;
 
 pub use admin::TransactionView;
 pub use ddl::DdlError;

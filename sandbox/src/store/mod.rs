@@ -4,6 +4,7 @@
 //! command under the same lock has the store follow the decisions. Everything that must be durable is answered after
 //! SQLite's commit; rows of an open transaction ride along with the next such commit.
 
+mod publish;
 mod query;
 mod sql_text;
 mod writer;
@@ -33,6 +34,12 @@ pub struct StoreError(pub(crate) String);
 
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
+        Self(error.to_string())
+    }
+}
+
+impl From<serde_json::Error> for StoreError {
+    fn from(error: serde_json::Error) -> Self {
         Self(error.to_string())
     }
 }

@@ -250,7 +250,7 @@ async fn loads_of_a_label_must_be_alike() {
         (&[ARRAY, STRICT, ("ignore_json_size", "true")], "load request not equal last.", "ABORTED"),
         (&[ARRAY, ("table", "log")], "Request table log not equal transaction table t", "PREPARE"),
         (&[ARRAY], "The size of this batch exceed the max size", "ABORTED"),
-        (&[ARRAY, ("partial_update", "true")], "does not imitate the header partial_update", "ABORTED"),
+        (&[ARRAY, ("compression", "zstd")], "does not imitate the header compression", "ABORTED"),
     ];
     for (number, (headers, want, state)) in cases.into_iter().enumerate() {
         let label = format!("l{number}");
