@@ -8,7 +8,7 @@ use crate::csv::{CsvForm, CsvReader};
 use crate::json_path::{Fields, JsonPath};
 use crate::json_rows::{Framing, FramingError, RowReader};
 use crate::options::{Door, Format, LoadOptions};
-use crate::plan::{Plan, Record, Taken};
+use crate::plan::{Plan, Record, Refusal, Taken};
 use crate::rows::RowChunk;
 use crate::table::EngineKind;
 use crate::transactions::Counts;
@@ -285,7 +285,8 @@ impl Rows {
             Ok(Taken::Loaded) => self.counts.loaded += 1,
             Ok(Taken::Unselected) => self.counts.unselected += 1,
             Ok(Taken::Breaks(message)) => self.failure = Some(message),
-            Err(reason) => self.filter(kind, &reason, row),
+            Err(Refusal { reason, row: None }) => self.filter(kind, &reason, row),
+            Err(Refusal { reason, row: Some(shown) }) => self.filter(kind, &reason, shown.as_bytes()),
         }
     }
 

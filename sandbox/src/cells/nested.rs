@@ -80,6 +80,9 @@ fn scalar_element(rules: &Rules, element: &Element, cell: &Cell<'_>, out: &mut S
     match convert_into(rules, element.ty, &element.elements, cell, &mut text) {
         Ok(()) if is_quoted(element.ty) => quoted(&text, out),
         Ok(()) => out.push_str(&text),
+        // StarRocks holds only columns to their length (`OlapTableSink::_validate_data`), Doris elements, too.
+        Err(Misfit::TooLong { .. }) if rules.kind == EngineKind::StarRocks => quoted(&text, out),
+        Err(misfit @ Misfit::TooLong { .. }) => return Err(misfit),
         Err(_) if rules.kind == EngineKind::StarRocks || !rules.strict => out.push_str("null"),
         Err(misfit) => return Err(misfit),
     }

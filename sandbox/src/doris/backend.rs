@@ -270,7 +270,10 @@ impl Load<'_> {
                 StepError::Refused(StepRefused::In(now)) => {
                     format!("transaction [{id}] is already {}. abort reason: {}", now.state.name(), now.reason)
                 }
-                StepError::Store(error) => error.to_string(),
+                StepError::Store(error) => {
+                    self.roll_back(transaction, &error.0).await;
+                    return ("Fail", format!("[INTERNAL_ERROR]{error}"));
+                }
             };
             self.roll_back(transaction, &message).await;
             return ("Fail", format!("[ANALYSIS_ERROR]{DETAIL}{message}"));

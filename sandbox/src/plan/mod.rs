@@ -16,7 +16,7 @@ use crate::table::{Column, ColumnType, DefaultValue, EngineKind, Table};
 use crate::update::Update;
 use names::Names;
 use ops::OpSource;
-pub(crate) use row::{Record, Taken};
+pub(crate) use row::{Record, Refusal, Taken};
 
 /// Where a value comes from.
 #[derive(Clone, Debug)]

@@ -8,7 +8,7 @@ use super::{Source, ops};
 use crate::expression::{Item, compile};
 use crate::json_path::JsonPath;
 use crate::options::{Format, LoadOptions};
-use crate::table::{EngineKind, Table};
+use crate::table::{EngineKind, Model, Table};
 
 /// The names of a load.
 pub(super) struct Names<'a> {
@@ -43,7 +43,12 @@ impl<'a> Names<'a> {
         }
         if listed.is_empty() {
             listed = table.columns.iter().map(|c| c.name.clone()).collect();
-            listed.extend(options.hidden_columns.iter().cloned());
+            // What the table has no hidden column for is passed over.
+            let is_there = |name: &&String| match name.as_str() {
+                "__DORIS_SEQUENCE_COL__" => table.has_hidden_sequence(),
+                name => ops::is_op(kind, name) && table.model == Model::Unique,
+            };
+            listed.extend(options.hidden_columns.iter().filter(is_there).cloned());
         }
         Ok(Self { kind, options, listed })
     }

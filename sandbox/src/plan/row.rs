@@ -22,6 +22,27 @@ pub(crate) enum Record<'a> {
     Csv(Vec<Option<Cow<'a, str>>>),
 }
 
+/// A row that is refused, as the engine's error log tells of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    /// Why.
+    pub(crate) reason: String,
+    /// What the log shows for the row; `None` shows it as it was written.
+    pub(crate) row: Option<String>,
+}
+
+/// What an error log shows for a row. Readers show it as written; the table's checks come behind the conversion, and
+/// know only typed cells (StarRocks `OlapTableSink`) or show nothing (Doris `OlapTableBlockConvertor`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shows {
+    Written,
+    Cells,
+    Nothing,
+}
+
+/// Why the table refuses a row.
+type Objection = (String, Shows);
+
 /// What became of a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Taken {
@@ -38,9 +59,10 @@ impl Plan {
     ///
     /// # Errors
     /// The reason that the engine's error log gives; the chunk is then as before.
-    pub(crate) fn append(&self, record: &Record<'_>, chunk: &mut RowChunk) -> Result<Taken, String> {
-        self.check_shape(record)?;
-        let op = self.op_of(record)?;
+    pub(crate) fn append(&self, record: &Record<'_>, chunk: &mut RowChunk) -> Result<Taken, Refusal> {
+        let as_written = |reason| Refusal { reason, row: None };
+        self.check_shape(record).map_err(as_written)?;
+        let op = self.op_of(record).map_err(as_written)?;
         let mark = chunk.mark();
         let taken = self.append_cells(record, op, mark, chunk);
         if taken != Ok(Taken::Loaded) {
@@ -49,7 +71,8 @@ impl Plan {
         taken
     }
 
-    fn append_cells(&self, record: &Record<'_>, op: Op, mark: Mark, chunk: &mut RowChunk) -> Result<Taken, String> {
+    fn append_cells(&self, record: &Record<'_>, op: Op, mark: Mark, chunk: &mut RowChunk) -> Result<Taken, Refusal> {
+        let as_written = |reason| Refusal { reason, row: None };
         let values = self.values(record);
         // What the table refuses counts only for rows that are selected.
         let mut refused = None;
@@ -65,19 +88,19 @@ impl Plan {
                 chunk.push_null();
                 None
             } else {
-                self.append_cell(column, source, default, cell, chunk)?
+                self.append_cell(column, source, default, cell, chunk).map_err(as_written)?
             };
             refused = refused.or(reason);
         }
         if let Some((source, column)) = &self.sequence {
             let cell = self.cell(source, record);
-            refused = self.append_cell(column, source, None, cell, chunk)?.or(refused);
+            refused = self.append_cell(column, source, None, cell, chunk).map_err(as_written)?.or(refused);
         }
         if !self.selects(mark, chunk) {
             return Ok(Taken::Unselected);
         }
         match refused.or_else(|| self.homeless(mark, chunk)) {
-            Some(reason) => Err(reason),
+            Some((reason, shows)) => Err(Refusal { reason, row: self.shown_row(shows, mark, chunk) }),
             None => {
                 if let (Op::Delete, Some(condition)) = (op, self.update.as_ref().and_then(|u| u.condition)) {
                     let name = &self.table.columns[condition].name;
@@ -179,7 +202,24 @@ impl Plan {
         }
     }
 
-    /// Appends one cell. The inner text says why the table refuses it.
+    /// The row as StarRocks' `Chunk::debug_row` shows it.
+    fn shown_row(&self, shows: Shows, mark: Mark, chunk: &RowChunk) -> Option<String> {
+        let cell = |(position, column): (usize, &Column)| match (chunk.cell(mark, position), column.ty) {
+            (None, _) => "NULL".to_owned(),
+            (Some(text), ColumnType::Text { .. }) => format!("'{text}'"),
+            (Some(text), _) => text.to_owned(),
+        };
+        match shows {
+            Shows::Written => None,
+            Shows::Nothing => Some(String::new()),
+            Shows::Cells => {
+                let cells = self.table.columns.iter().enumerate().map(cell).collect::<Vec<_>>();
+                Some(format!("[{}]", cells.join(", ")))
+            }
+        }
+    }
+
+    /// Appends one cell. What comes back says why the table refuses it.
     ///
     /// # Errors
     /// When the value can't be read.
@@ -190,7 +230,7 @@ impl Plan {
         default: Option<&str>,
         cell: Option<Cell<'_>>,
         chunk: &mut RowChunk,
-    ) -> Result<Option<String>, String> {
+    ) -> Result<Option<Objection>, String> {
         let kind = self.rules.kind;
         let is_missing = cell.is_none() && (kind == EngineKind::Doris || matches!(source, Source::Default));
         if let (true, Some(text)) = (is_missing, default) {
@@ -208,7 +248,7 @@ impl Plan {
             Err(Misfit::TooLong { .. }) if is_csv && !self.rules.strict => Ok(self.push_null(column, chunk)),
             Err(misfit @ Misfit::TooLong { .. }) if !is_csv => {
                 chunk.push_text(&text_of(&cell));
-                Ok(Some(reason(kind, column, &cell, &misfit)))
+                Ok(Some((reason(kind, column, &cell, &misfit), Shows::Nothing)))
             }
             Err(_) if !self.rules.strict => Ok(self.push_null(column, chunk)),
             Err(misfit) => Err(match (source, is_csv) {
@@ -226,7 +266,7 @@ impl Plan {
         }
     }
 
-    fn push_null(&self, column: &Column, chunk: &mut RowChunk) -> Option<String> {
+    fn push_null(&self, column: &Column, chunk: &mut RowChunk) -> Option<Objection> {
         if column.ty == ColumnType::Bitmap && self.rules.kind == EngineKind::Doris {
             chunk.push_text("");
             return None;
@@ -236,13 +276,16 @@ impl Plan {
             return None;
         }
         Some(match (self.rules.kind, &self.format) {
-            (EngineKind::StarRocks, _) => format!("NULL value in non-nullable column '{}'", column.name),
+            (EngineKind::StarRocks, _) => {
+                (format!("NULL value in non-nullable column '{}'", column.name), Shows::Cells)
+            }
             (EngineKind::Doris, Format::Json { .. }) => {
-                format!("Json value is null, but the column `{}` is not nullable.", column.name)
+                (format!("Json value is null, but the column `{}` is not nullable.", column.name), Shows::Written)
             }
-            (EngineKind::Doris, Format::Csv(_)) => {
-                format!("column_name[{}], null value for not null column, type={}", column.name, column.ty)
-            }
+            (EngineKind::Doris, Format::Csv(_)) => (
+                format!("column_name[{}], null value for not null column, type={}", column.name, column.ty),
+                Shows::Nothing,
+            ),
         })
     }
 
@@ -257,7 +300,7 @@ impl Plan {
     }
 
     /// Why no partition takes a row, if none does.
-    fn homeless(&self, mark: Mark, chunk: &RowChunk) -> Option<String> {
+    fn homeless(&self, mark: Mark, chunk: &RowChunk) -> Option<Objection> {
         let partitions = self.table.partitions.as_ref()?;
         let types: Vec<ColumnType> = partitions.columns.iter().map(|p| self.table.columns[*p].ty).collect();
         let values: Vec<Option<&str>> = partitions.columns.iter().map(|p| chunk.cell(mark, *p)).collect();
@@ -266,10 +309,13 @@ impl Plan {
             return None;
         }
         Some(match self.rules.kind {
-            EngineKind::StarRocks => "The row is out of partition ranges. Please add a new partition.".to_owned(),
+            EngineKind::StarRocks => {
+                ("The row is out of partition ranges. Please add a new partition.".to_owned(), Shows::Cells)
+            }
             EngineKind::Doris => {
                 let cells = (0..self.table.columns.len()).map(|p| chunk.cell(mark, p).unwrap_or("NULL"));
-                format!("no partition for this tuple. tuple={}", cells.collect::<Vec<_>>().join(", "))
+                let tuple = cells.collect::<Vec<_>>().join(", ");
+                (format!("no partition for this tuple. tuple={tuple}"), Shows::Nothing)
             }
         })
     }
@@ -309,12 +355,20 @@ fn text_of<'a>(cell: &'a Cell<'_>) -> Cow<'a, str> {
     }
 }
 
+/// At most so many bytes from the beginning of a text.
+fn beginning(text: &str, max: usize) -> &str {
+    let end = (0..=max.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
+    &text[..end.unwrap_or(0)]
+}
+
 /// The error log's words for a value that doesn't fit.
 fn reason(kind: EngineKind, column: &Column, cell: &Cell<'_>, misfit: &Misfit) -> String {
     let (name, value) = (&column.name, text_of(cell));
     match (kind, misfit, column.ty) {
         (EngineKind::StarRocks, Misfit::TooLong { bytes, max }, _) => {
-            format!("String '{value}'(length={bytes}) is too long. The max length of '{name}' is {max}")
+            let more = if value.len() > 100 { "..." } else { "" };
+            let value = beginning(&value, 100);
+            format!("String '{value}{more}'(length={bytes}) is too long. The max length of '{name}' is {max}")
         }
         (EngineKind::StarRocks, Misfit::OutOfRange, ColumnType::Decimal { .. }) => {
             format!("Decimal '{value}' is out of range. The type of '{name}' is {}", column.ty)
@@ -323,13 +377,7 @@ fn reason(kind: EngineKind, column: &Column, cell: &Cell<'_>, misfit: &Misfit) -
             format!("Value '{value}' is out of range. The type of '{name}' is {}", column.ty)
         }
         (EngineKind::Doris, Misfit::TooLong { bytes, max }, _) => {
-            let first: String = value
-                .chars()
-                .scan(0, |size, c| {
-                    *size += c.len_utf8();
-                    (*size <= 32).then_some(c)
-                })
-                .collect();
+            let first = beginning(&value, 32);
             format!(
                 "column_name[{name}], the length of input is too long than schema. first 32 bytes of input str: \
                  [{first}] schema length: {max}; actual length: {bytes}; "

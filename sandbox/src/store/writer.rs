@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::{Arc, mpsc};
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, params, params_from_iter};
 
 use super::publish::publish;
 use super::sql_text as sql;
@@ -167,7 +167,21 @@ impl Writer {
         result
     }
 
+    /// Some partial updates may bring no new key; the engine finds out when it writes the rows.
+    fn check_held(&self, table: &Table, chunk: &RowChunk) -> Result<(), StoreError> {
+        let Some(reason) = chunk.update().and_then(|update| update.needs_held.as_deref()) else { return Ok(()) };
+        let mut find = self.connection.prepare_cached(&sql::find_row(table))?;
+        chunk.for_each(|op, row| {
+            let key = table.keys.iter().map(|k| row[*k]);
+            if op == Op::Upsert && !find.exists(params_from_iter(key))? {
+                return Err(StoreError(reason.to_owned()));
+            }
+            Ok(())
+        })
+    }
+
     fn stage(&mut self, id: i64, table: &Table, chunk: &RowChunk) -> Result<(), StoreError> {
+        self.check_held(table, chunk)?;
         if !self.stages.contains(&id) {
             self.connection.execute_batch(&sql::create_stage(id, table))?;
             if let Some(update) = chunk.update() {
