@@ -24,7 +24,7 @@ pub(crate) fn hll_hash(text: &str) -> String {
 pub(crate) fn to_binary(text: &str, form: &str) -> Option<String> {
     let bytes = match form.to_ascii_lowercase().as_str() {
         "hex" => {
-            let is_hex = text.len() % 2 == 0 && text.bytes().all(|b| b.is_ascii_hexdigit());
+            let is_hex = text.len().is_multiple_of(2) && text.bytes().all(|b| b.is_ascii_hexdigit());
             return is_hex.then(|| text.to_ascii_uppercase());
         }
         "encode64" => base64_simd::STANDARD.decode_to_vec(text).ok()?,

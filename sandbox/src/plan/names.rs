@@ -85,7 +85,7 @@ impl<'a> Names<'a> {
                     Source::Default => {
                         return Err(format!("unknown reference column, column={name}, reference={name}"));
                     }
-                    source => source,
+                    found @ (Source::Key(_) | Source::Path(_) | Source::Field(_) | Source::Computed(_)) => found,
                 }
             };
             found.borrow_mut().push(source);

@@ -106,10 +106,9 @@ fn doris(
     if !is_unique {
         return Ok(OpSource::Constant(Op::Upsert));
     }
-    Ok(match names.source(DELETE_SIGN, inputs)? {
-        Source::Default => OpSource::Constant(Op::Upsert),
-        source => OpSource::From(source),
-    })
+    let source = names.source(DELETE_SIGN, inputs)?;
+    let is_named = !matches!(source, Source::Default);
+    Ok(if is_named { OpSource::From(source) } else { OpSource::Constant(Op::Upsert) })
 }
 
 /// The operation that a cell names.
