@@ -100,8 +100,8 @@ fn quoted(text: &str, out: &mut String) {
 
 /// Appends a JSON value as the engine shows what it keeps.
 ///
-/// StarRocks keeps velocypack: keys in order, a space behind `:` and `,` (`be/src/util/json.cpp`). Doris keeps the
-/// order of the keys and no space. In both a number that is no 64-bit integer (Doris: 128 bits) is a double.
+/// StarRocks dumps velocypack on one line, with a space behind `:` and `,` (`be/src/util/json.cpp`); Doris has no
+/// spaces. Both keep the order of the keys, and a number that is no 64-bit integer (Doris: 128 bits) is a double.
 pub(super) fn json(kind: EngineKind, token: &str, out: &mut String) -> Result<(), Misfit> {
     let unparsable = |_| Misfit::Unparsable;
     let (comma, colon) = match kind {
@@ -111,10 +111,7 @@ pub(super) fn json(kind: EngineKind, token: &str, out: &mut String) -> Result<()
     let token = token.trim();
     match token.as_bytes().first() {
         Some(b'{') => {
-            let mut fields: Fields<'_> = serde_json::from_str(token).map_err(unparsable)?;
-            if kind == EngineKind::StarRocks {
-                fields.0.sort_by(|a, b| a.0.cmp(&b.0));
-            }
+            let fields: Fields<'_> = serde_json::from_str(token).map_err(unparsable)?;
             out.push('{');
             for (number, (key, value)) in fields.0.iter().enumerate() {
                 out.push_str(if number > 0 { comma } else { "" });
