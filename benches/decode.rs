@@ -67,6 +67,7 @@ fn route(encoding: Encoding, encrypted: bool, paths: &[&str]) -> Route {
     };
     let decrypt = encrypted.then(|| Decrypt { cipher: Cipher::AesEcb, key: Secret::new(KEY.to_vec()) });
     Route {
+        delivery: loadlock::domain::Delivery::ExactlyOnce,
         table: Table { database: "d".into(), name: "t".into() },
         value: ValueForm { encoding, decrypt },
         columns: paths.iter().map(column).collect(),

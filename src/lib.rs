@@ -11,6 +11,7 @@
 //! them uses. Modules stand here in the order of the flow.
 
 pub use loadlock_commit::domain;
+pub mod random;
 pub mod record;
 
 pub mod source;
@@ -24,7 +25,9 @@ pub mod load;
 pub use loadlock_commit as commit;
 
 pub mod dead_letter;
+pub mod offsets;
 pub mod pipeline;
+pub mod preflight;
 
 pub mod cli;
 pub mod config;

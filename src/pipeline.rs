@@ -12,25 +12,31 @@
 
 mod assemble;
 mod calls;
+mod evidence;
 mod fill;
 mod identity;
+mod lookout;
+mod points;
 mod report;
 mod run_all;
+mod tags;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::Instant;
 
 use self::assemble::DecodedChunk;
 use self::fill::{Filling, SealedBatch};
 use self::identity::Identity;
 use self::report::Reporter;
-pub use self::run_all::run_all;
+pub use self::run_all::{Decisions, run_all, run_one};
+pub use self::tags::{mapping_tag, pipeline_tag};
 use crate::batch::{Limits, Progress};
-use crate::commit::{Effect, Event, Protocol, Stop, StopCode, Ticket};
+use crate::commit::{Decide, Effect, Event, Stop, StopCode, Tag, Ticket};
 use crate::config;
 use crate::dead_letter::DeadLetters;
 use crate::decode::Decoder;
@@ -38,6 +44,7 @@ use crate::domain::{Delivery, Offset, Partition, Table};
 use crate::load::Loader;
 use crate::record::Chunk;
 use crate::source::{Control, Source, SourceEvent, Tenure};
+use crate::telemetry::STEPS;
 
 /// How long the engine is given to roll back what was dropped at the end.
 const ROLLED_BACK_WITHIN: Duration = Duration::from_secs(5);
@@ -54,13 +61,15 @@ struct Pipeline {
     decode_tasks_max: usize,
     start: config::Start,
 
-    protocol: Protocol,
+    protocol: Box<dyn Decide>,
     source: Control,
     decoder: Arc<Decoder>,
     columns: Vec<Vec<String>>,
     load_headers: Vec<BTreeMap<String, String>>,
     deliveries: Vec<Delivery>,
     loader: Loader,
+    /// Tables whose rows tell where they came from.
+    origins: BTreeMap<Tag, evidence::Origin>,
     dead_letters: Option<Arc<DeadLetters>>,
 
     /// Number of the last positioning; chunks that were read before it are dropped.
@@ -145,7 +154,7 @@ impl Pipeline {
         let wants_rows = self.waiting.is_none() && self.filling.is_some() && !self.decoding.is_empty();
         // A settlement loads exactly its ranges, however long that takes.
         let due = self.filling.as_ref().filter(|filling| filling.reload.is_none());
-        let due = due.and_then(|filling| filling.tally.due(&self.limits));
+        let due = due.and_then(|filling| filling.tally.due(&self.limits)).map(Instant::from_std);
         let position_at = self.delayed.as_ref().map(|(at, _)| *at);
         tokio::select! {
             biased;
@@ -209,6 +218,7 @@ impl Pipeline {
     fn step(&mut self, event: Event) {
         let mut events = VecDeque::from([event]);
         while let Some(event) = events.pop_front() {
+            tracing::trace!(target: STEPS, point = points::of_event(&event));
             for effect in self.protocol.step(event) {
                 events.extend(self.perform(effect));
             }
@@ -217,6 +227,7 @@ impl Pipeline {
 
     /// Carries out one effect. What is known at once comes back as an event; the rest becomes a call.
     fn perform(&mut self, effect: Effect) -> Option<Event> {
+        tracing::trace!(target: STEPS, point = points::of_effect(&effect));
         match effect {
             Effect::ReadPositions { ticket, partitions } => self.read_positions(ticket, partitions),
             Effect::Resolve { ticket, start, fresh, partitions } => self.resolve(ticket, start, fresh, partitions),
@@ -231,6 +242,10 @@ impl Pipeline {
             Effect::Commit { ticket, table, txn, tries } => self.commit(ticket, table, txn, tries),
             Effect::Abort { ticket, table, txn } => self.abort(ticket, table, txn),
             Effect::Ask { ticket, table, txn, tries } => self.ask(ticket, table, txn, tries),
+            Effect::LookForEvidence { ticket, table, txn, ranges } => {
+                self.look_for_evidence(ticket, table, txn, &ranges);
+            }
+            Effect::LookForLabels { ticket } => self.look_for_labels(ticket),
             Effect::Release(_) => {
                 if let Some(release) = self.releasing.take() {
                     // The consumer thread may have stopped waiting: its deadline is shorter than any of ours.
@@ -277,7 +292,7 @@ async fn asked_to_stop(stop: &mut watch::Receiver<bool>) {
 
 async fn sleep_until(at: Option<Instant>) {
     match at {
-        Some(at) => tokio::time::sleep_until(at.into()).await,
+        Some(at) => tokio::time::sleep_until(at).await,
         None => std::future::pending().await,
     }
 }

@@ -32,6 +32,9 @@ fn help() {
     insta::assert_snapshot!("help_run", shown(&["run", "--help"]));
     insta::assert_snapshot!("help_check", shown(&["check", "--help"]));
     insta::assert_snapshot!("help_produce", shown(&["produce", "--help"]));
+    insta::assert_snapshot!("help_offsets", shown(&["offsets", "--help"]));
+    insta::assert_snapshot!("help_offsets_show", shown(&["offsets", "show", "--help"]));
+    insta::assert_snapshot!("help_offsets_resolve", shown(&["offsets", "resolve", "--help"]));
 }
 
 #[test]
@@ -43,6 +46,23 @@ fn mistakes_on_the_command_line() {
         "mistake_topic",
         shown(&["check", "-c", "conf/starrocks.toml", "--topic", "mzt_ods_cjm.ods_devices"])
     );
+}
+
+/// None of these asks Kafka or the engine.
+#[test]
+fn mistakes_in_deciding_by_hand() {
+    let file = ["offsets", "resolve", "-c", "conf/starrocks.toml", "--topic", "mzt_ods_cjm.ods_device"];
+    for (name, words) in [
+        ("no_word", &["--yes"][..]),
+        ("both_words", &["--committed", "--aborted"]),
+        ("table_twice", &["--committed", "ods_cjm.ods_device", "--aborted", "ods_cjm.ods_device"]),
+        ("unknown_table", &["--committed", "ods_cjm.device"]),
+        ("no_nonce", &["--committed", "--nonce", "12"]),
+        ("yes_and_no", &["--committed", "--yes", "--dry-run"]),
+        ("another_group", &["--committed", "--group", "g"]),
+    ] {
+        insta::assert_snapshot!(format!("resolve_{name}"), shown(&[&file[..], words].concat()));
+    }
 }
 
 #[test]

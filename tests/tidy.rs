@@ -18,10 +18,16 @@ const PURE: &[(&str, &[&str])] = &[
     ("commit/src/", RIM),
     ("src/decode/", RIM),
     ("src/batch/", RIM),
+    ("src/offsets/decide.rs", RIM),
     ("src/load/engine.rs", RIM),
     ("src/load/starrocks.rs", RIM),
     ("src/load/doris.rs", RIM),
     ("src/load/retry.rs", RIM),
+    ("src/load/question.rs", RIM),
+    ("src/preflight/engine.rs", RIM),
+    ("src/preflight/kafka.rs", RIM),
+    ("src/preflight/need.rs", RIM),
+    ("src/preflight/version.rs", RIM),
 ];
 const RIM: &[&str] =
     &["tokio", "rdkafka", "hyper", "std::net", "std::fs", "std::thread", "Instant::now", "SystemTime::now"];

@@ -7,7 +7,7 @@ use super::label::Tag;
 use crate::domain::{Nonce, Partition, TxnId};
 
 /// A batch in one of the two slots.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Batch {
     pub(super) ticket: Ticket,
     pub(super) phase: Phase,
@@ -26,12 +26,14 @@ pub(super) struct Batch {
     pub(super) kind: Kind,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Kind {
     /// New records.
     Fresh,
     /// Rows loaded again for tables whose first load was aborted.
     Reload {
+        /// The intent that this brings to its end.
+        settles: Nonce,
         /// Tables that became visible under the earlier nonce.
         done: BTreeSet<Tag>,
         /// End and leader epoch of the last record, as the settled intent has them.
@@ -39,7 +41,7 @@ pub(super) enum Kind {
     },
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Phase {
     /// Records are being added.
     Filling,
@@ -57,7 +59,7 @@ pub(super) enum Phase {
     Advancing,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct LoadState {
     pub(super) id: Option<TxnId>,
     pub(super) visible: bool,

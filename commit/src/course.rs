@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::batch::{Batch, Kind, LoadState, Phase};
 use super::event::{Effect, SealedRange, Stop, StopCode, Ticket};
-use super::invariants;
+use super::invariants::{self, Invariant};
 use super::label::Tag;
 use super::protocol::Protocol;
 use crate::domain::{Nonce, Partition, TxnId, TxnState};
@@ -22,8 +22,12 @@ impl Protocol {
     ) {
         let Some(index) = self.batch_index(ticket, Phase::Filling) else { return };
         let Some(batch) = self.batches.get(index) else { return };
-        if let Some(problem) = self.seal_problem(batch, &ranges) {
+        if let Some(problem) = self.reload_problem(batch, &ranges) {
             return self.stop_now(problem);
+        }
+        let new = self.is_new(nonce);
+        if !self.batches_touch(&ranges) || !self.must(Invariant::LabelOnce, new, || format!("{nonce} is used again")) {
+            return;
         }
         let mut epochs = BTreeMap::new();
         for (partition, sealed) in &ranges {
@@ -58,18 +62,19 @@ impl Protocol {
         self.emit(Effect::Prepare { ticket });
     }
 
-    /// EO-6, and for a reload: exactly the range of the intent, and still the same records (rule 12).
-    fn seal_problem(&self, batch: &Batch, ranges: &BTreeMap<Partition, SealedRange>) -> Option<Stop> {
-        for (partition, sealed) in ranges {
+    /// EO-6: the batch begins where the one before ended.
+    fn batches_touch(&mut self, ranges: &BTreeMap<Partition, SealedRange>) -> bool {
+        ranges.iter().all(|(partition, SealedRange { range, .. })| {
             let next = self.owned.get(partition).map(|owned| owned.next);
-            if !next.is_some_and(|next| invariants::touches(next, sealed.range)) {
-                let what = format!(
-                    "batch of partition {partition} covers {}, but the one before ended at {next:?} (EO-6)",
-                    sealed.range
-                );
-                return Some(Stop { code: StopCode::Invariant, what });
-            }
-        }
+            let touches = next.is_some_and(|next| invariants::touches(next, *range));
+            self.must(Invariant::BatchesTouch, touches, || {
+                format!("the batch of partition {partition} covers {range}, but the one before ended at {next:?}")
+            })
+        })
+    }
+
+    /// What is loaded again is exactly the range of the intent, and still the same records (rule 12).
+    fn reload_problem(&self, batch: &Batch, ranges: &BTreeMap<Partition, SealedRange>) -> Option<Stop> {
         let Kind::Reload { bounds, .. } = &batch.kind else { return None };
         if let Some(stranger) = ranges.keys().find(|partition| !bounds.contains_key(partition)) {
             let what = format!("partition {stranger} came into a batch that loads others again");
@@ -141,7 +146,10 @@ impl Protocol {
     pub(super) fn commit(&mut self, index: usize, table: Tag) {
         let Some(batch) = self.batches.get(index) else { return };
         let Some(txn) = self.txn_of(batch, table) else { return };
-        let ticket = batch.ticket;
+        let (ticket, stored) = (batch.ticket, self.intent_is_stored(batch));
+        if !self.must(Invariant::IntentFirst, stored, || format!("{} has no intent in the group", txn.label)) {
+            return;
+        }
         let Some(load) = self.batches.get_mut(index).and_then(|batch| batch.loads.get_mut(&table)) else { return };
         let tries = load.commits;
         load.commits += 1;

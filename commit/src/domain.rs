@@ -125,7 +125,7 @@ pub struct PositionToStore {
 }
 
 /// What an OffsetCommit was answered. The read-back decides; the answer only says whether to look for more.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum RecordAnswer {
     /// A clean ok.
     Stored,
@@ -153,7 +153,7 @@ pub enum Delivery {
 }
 
 /// State of a load transaction as the engine tells it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum TxnState {
     /// The engine knows no such label: never there, or forgotten.
     Unknown,

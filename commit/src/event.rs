@@ -25,7 +25,7 @@ pub struct Txn {
 }
 
 /// Range of one partition in a sealed batch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SealedRange {
     /// Records of the batch, gaps included.
     pub range: Range,
@@ -34,7 +34,7 @@ pub struct SealedRange {
 }
 
 /// What the shell reports.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Event {
     /// The group has given these partitions to us.
     Assigned(BTreeSet<Partition>),
@@ -52,6 +52,8 @@ pub enum Event {
         log: Ranges,
         /// Id of the topic now.
         topic_id: Option<String>,
+        /// Id of the cluster, if the brokers tell one.
+        cluster_id: Option<String>,
         /// Wall clock, milliseconds since the Unix epoch.
         now_ms: i64,
     },
@@ -130,6 +132,24 @@ pub enum Event {
         /// What the engine says now.
         state: TxnState,
     },
+    /// Answer to [`Effect::LookForEvidence`]. A shell that knows no place to look says that it found nothing.
+    Evidence {
+        /// Ticket of the settlement.
+        ticket: Ticket,
+        /// Table of the load.
+        table: Tag,
+        /// Something is there that is there only if the load became visible.
+        committed: bool,
+        /// Where it looked and what it saw, for people.
+        looked: String,
+    },
+    /// Answer to [`Effect::LookForLabels`]. A shell that knows no place to look has found none.
+    Labels {
+        /// Ticket of the effect.
+        ticket: Ticket,
+        /// A label of this pipeline that the engine remembers.
+        remembered: Option<String>,
+    },
     /// Read no more, finish what is open. With a reason: then stop for it.
     Drain(Option<Stop>),
     /// Stop at once: nothing that is open can be finished.
@@ -137,7 +157,7 @@ pub enum Event {
 }
 
 /// How partitions are to be read from now on.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Fill {
     /// Ticket of the batch that is filled.
     pub ticket: Ticket,
@@ -150,7 +170,7 @@ pub struct Fill {
 }
 
 /// What is loaded again.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Reload {
     /// End of each partition.
     pub ends: BTreeMap<Partition, Offset>,
@@ -159,7 +179,7 @@ pub struct Reload {
 }
 
 /// What the protocol asks of the shell.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Effect {
     /// Read the stored positions of the whole topic, and the logs of these partitions.
     ReadPositions {
@@ -250,6 +270,22 @@ pub enum Effect {
         /// Questions about this load before; the shell waits longer with each.
         tries: u32,
     },
+    /// The engine has forgotten how a load ended: look for what only a visible load leaves behind (rule 10).
+    LookForEvidence {
+        /// Ticket of the settlement.
+        ticket: Ticket,
+        /// Tag of the load's table.
+        table: Tag,
+        /// The load.
+        txn: Txn,
+        /// Records whose rows it held.
+        ranges: Ranges,
+    },
+    /// The group has no position: does the engine remember loads of this pipeline (rule 11)?
+    LookForLabels {
+        /// Comes back in the answer.
+        ticket: Ticket,
+    },
     /// Let the revocation go on.
     Release(BTreeSet<Partition>),
     /// Close this membership and join as a new member (rule 4).
@@ -263,7 +299,7 @@ pub enum Effect {
 }
 
 /// What happened, for logs and counters.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Notice {
     /// A batch is visible and its positions are stored.
     Advanced {
@@ -303,7 +339,7 @@ pub enum Notice {
 }
 
 /// Why a pipeline stops.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Stop {
     /// Its code.
     pub code: StopCode,
@@ -322,10 +358,14 @@ pub enum StopCode {
     LoadRefused,
     /// The group has no position, and `start` is `committed`.
     NoPosition,
+    /// The group has no position, but the engine remembers loads of this pipeline.
+    PositionsLost,
     /// A position lies outside the log.
     PositionOutOfLog,
     /// The positions belong to another topic of the same name.
     TopicChanged,
+    /// The positions were stored in another cluster.
+    ClusterChanged,
     /// A position's metadata was written by a later version, or is damaged.
     PositionUnreadable,
     /// An open intent was made by another mapping.
@@ -350,6 +390,8 @@ pub enum StopCode {
     Denied,
     /// Another process has the same `group.instance.id`.
     Fenced,
+    /// Preflight found a setting of Kafka or the engine under which the pipeline can't work.
+    Preflight,
     /// The drain deadline has passed with work still open.
     DrainUnfinished,
 }
@@ -362,8 +404,10 @@ impl StopCode {
             Self::TooManyRejects => "too-many-rejects",
             Self::LoadRefused => "load-refused",
             Self::NoPosition => "no-position",
+            Self::PositionsLost => "positions-lost",
             Self::PositionOutOfLog => "position-out-of-log",
             Self::TopicChanged => "topic-changed",
+            Self::ClusterChanged => "cluster-changed",
             Self::PositionUnreadable => "position-unreadable",
             Self::MappingChanged => "mapping-changed",
             Self::LogRewritten => "log-rewritten",
@@ -376,6 +420,7 @@ impl StopCode {
             Self::TopicMissing => "topic-missing",
             Self::Denied => "denied",
             Self::Fenced => "fenced",
+            Self::Preflight => "preflight",
             Self::DrainUnfinished => "drain-unfinished",
         }
     }

@@ -8,12 +8,108 @@
 //! - EO-5 within one assignment a position never moves back
 //! - EO-6 consecutive batches of a partition touch: next start = previous end
 //! - EO-7 after a revocation is acknowledged no offset of that partition is committed by the loser
-//! - EO-8 a stored nonce is replaced only after the engine's final word on every table that it does not list as done
+//! - EO-8 a stored nonce is replaced only after the engine's final word on every table that it does not list as done or
+//!   aborted
 //!
 //! EO-1 and EO-2 speak of the world, not of one process: the conservation tests judge them from the table. The others
-//! can be seen from inside.
+//! can be seen from inside: each is an [`Invariant`], checked where it could be broken, and [`counts`] tells how often it
+//! held in this process.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::domain::{Offset, Range, TxnState};
+
+/// An invariant that a process can check by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Invariant {
+    /// A load is committed only if its intent is in the group.
+    IntentFirst,
+    /// A label is prepared at most once.
+    LabelOnce,
+    /// Within one assignment a position never moves back.
+    NeverBack,
+    /// Consecutive batches of a partition touch.
+    BatchesTouch,
+    /// Nothing is stored for a partition that was given up.
+    OwnedOnly,
+    /// A stored nonce is replaced only after the engine's final word.
+    FinalWordFirst,
+}
+
+impl Invariant {
+    /// All of them, in the order of their names.
+    pub const ALL: [Self; 6] = [
+        Self::IntentFirst,
+        Self::LabelOnce,
+        Self::NeverBack,
+        Self::BatchesTouch,
+        Self::OwnedOnly,
+        Self::FinalWordFirst,
+    ];
+
+    /// The name that documents and counters use.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::IntentFirst => "EO-3",
+            Self::LabelOnce => "EO-4",
+            Self::NeverBack => "EO-5",
+            Self::BatchesTouch => "EO-6",
+            Self::OwnedOnly => "EO-7",
+            Self::FinalWordFirst => "EO-8",
+        }
+    }
+
+    /// Counts one check of it; gives back what was found.
+    pub fn holds(self, found: bool) -> bool {
+        let counter = &COUNTERS[self as usize];
+        counter.checked.fetch_add(1, Ordering::Relaxed);
+        if !found {
+            counter.violated.fetch_add(1, Ordering::Relaxed);
+        }
+        found
+    }
+}
+
+impl fmt::Display for Invariant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// How often an invariant was looked at in this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Count {
+    /// Which one.
+    pub invariant: Invariant,
+    /// Checks.
+    pub checked: u64,
+    /// Checks that found it broken; each has stopped its pipeline.
+    pub violated: u64,
+}
+
+/// The counts of all pipelines of this process, in the order of [`Invariant::ALL`].
+pub fn counts() -> [Count; Invariant::ALL.len()] {
+    Invariant::ALL.map(|invariant| {
+        let counter = &COUNTERS[invariant as usize];
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        Count { invariant, checked: read(&counter.checked), violated: read(&counter.violated) }
+    })
+}
+
+/// Not part of the protocol's state: what was checked decides nothing.
+static COUNTERS: [Counter; Invariant::ALL.len()] = [const { Counter::zero() }; Invariant::ALL.len()];
+
+struct Counter {
+    checked: AtomicU64,
+    violated: AtomicU64,
+}
+
+impl Counter {
+    const fn zero() -> Self {
+        Self { checked: AtomicU64::new(0), violated: AtomicU64::new(0) }
+    }
+}
 
 /// EO-5: storing `next` over `stored` does not move back.
 pub fn never_back(stored: Offset, next: Offset) -> bool {
@@ -36,6 +132,20 @@ pub fn is_final(state: &TxnState) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_check_is_counted_under_its_name() {
+        let names: Vec<_> = Invariant::ALL.iter().map(ToString::to_string).collect();
+        assert_eq!(names, ["EO-3", "EO-4", "EO-5", "EO-6", "EO-7", "EO-8"]);
+        let count = |wanted| counts().into_iter().find(|count| count.invariant == wanted).expect("all are there");
+        for invariant in Invariant::ALL {
+            let before = count(invariant);
+            assert!(invariant.holds(true) && !invariant.holds(false));
+            let after = count(invariant);
+            // Tests beside this one count, too.
+            assert!(after.checked >= before.checked + 2 && after.violated > before.violated, "{invariant}");
+        }
+    }
 
     #[test]
     fn predicates_hold_at_their_edges() {

@@ -55,6 +55,11 @@ pub fn label(pipeline: Tag, nonce: Nonce, table: &Table) -> Label {
     Label(Arc::from(format!("loadlock-{readable}-{}-{pipeline}-{nonce}", Tag::of_table(table))))
 }
 
+/// Pattern of all labels of a pipeline, for SQL's LIKE: `%` is any text.
+pub fn labels_of(pipeline: Tag) -> String {
+    format!("loadlock-%-{pipeline}-%")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -70,6 +75,18 @@ mod tests {
             assert!(label.0.len() <= 128, "{label}");
             assert!(label.0.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_'), "{label}");
         }
+    }
+
+    #[test]
+    fn a_pipelines_labels_are_known_by_their_pattern() {
+        let pattern = labels_of(Tag::of("p"));
+        let fits = |label: &Label| {
+            let (front, back) =
+                (pattern.split('%').next().unwrap_or_default(), pattern.split('%').nth(1).unwrap_or(""));
+            label.0.starts_with(front) && label.0.contains(back)
+        };
+        assert!(fits(&label(Tag::of("p"), Nonce(7), &table("a-b"))));
+        assert!(!fits(&label(Tag::of("q"), Nonce(7), &table("a-b"))));
     }
 
     #[test]

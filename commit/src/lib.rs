@@ -18,13 +18,16 @@
 //! [`Protocol::step`] is a pure function of its state and one event: no clock, no randomness, no I/O.
 //! `docs/exactly-once.md` has the rules with their reasons.
 
+pub mod decide;
 pub mod domain;
 pub mod event;
 pub mod invariants;
 pub mod label;
 pub mod metadata;
+pub mod resolve;
 
 mod batch;
+mod checks;
 mod course;
 mod positions;
 mod protocol;
@@ -34,7 +37,8 @@ mod settle;
 #[cfg(test)]
 mod tests;
 
+pub use decide::Decide;
 pub use event::{Effect, Event, Fill, Notice, Reload, SealedRange, Stop, StopCode, Ticket, Txn};
-pub use label::{Tag, label};
+pub use label::{Tag, label, labels_of};
 pub use protocol::{Protocol, Settings, StartWish};
 pub use settle::ranges_text;

@@ -3,7 +3,7 @@
 //! One line of printable ASCII, fields separated by a space, `LL1` in front:
 //!
 //! ```text
-//! LL1 o=e/4 id=B7ctpAfhSXOmGSx6oXlTzA t=<nonce> i=<nonce>/<end>/<mapping>/<epoch>/<ms>/1a2b3c4d:18036,99aabbcc::d
+//! LL1 o=e/4 id=B7ctpAfhSXOmGSx6oXlTzA c=MkU3OEVBNTcwNTJENDM2Qk t=<nonce> i=<nonce>/<end>/<mapping>/<epoch>/<ms>/1a2b3c4d:18036,99aabbcc::d
 //! ```
 //!
 //! A broker takes 4096 characters for a partition (`offset.metadata.max.bytes`) and writes all partitions of one
@@ -25,12 +25,15 @@ pub const METADATA_MAX_TOTAL: usize = 512 * 1024;
 const VERSION: &str = "LL1";
 
 /// Everything that is stored beside a position.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Metadata {
     /// How the pipeline's positions came to be.
     pub origin: Option<Origin>,
     /// Id of the topic that the offset belongs to; `None` where the broker gives none.
     pub topic_id: Option<String>,
+    /// Cluster that the offset belongs to, as [`noted_cluster`] writes it; `None` where the broker gives none, and in
+    /// texts that were written before it was noted.
+    pub cluster: Option<String>,
     /// End of this partition in a backfill.
     pub plan: Option<Plan>,
     /// The nonce that the last advance completed.
@@ -40,7 +43,7 @@ pub struct Metadata {
 }
 
 /// Start of a pipeline, resolved when its positions were first written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Origin {
     /// Where partitions of that time start.
     pub start: OriginStart,
@@ -49,7 +52,7 @@ pub struct Origin {
 }
 
 /// The start in a form that gives every member the same answer, whenever it comes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum OriginStart {
     /// First record of the log.
     Earliest,
@@ -62,7 +65,7 @@ pub enum OriginStart {
 }
 
 /// Bounds of a backfill for this partition.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Plan {
     /// Which run the bounds belong to; `[-_A-Za-z0-9]+`.
     pub run: String,
@@ -71,7 +74,7 @@ pub struct Plan {
 }
 
 /// Durable note: these prepared loads are to be committed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Intent {
     /// The attempt that prepared them.
     pub nonce: Nonce,
@@ -88,12 +91,23 @@ pub struct Intent {
 }
 
 /// One table of an intent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct IntentTable {
     /// Transaction id, where the engine commits by id (Doris).
     pub txn: Option<TxnId>,
-    /// Already visible under an earlier nonce: nothing to do for this table.
-    pub done: bool,
+    /// What is known of its load without asking the engine.
+    pub fate: Fate,
+}
+
+/// What an intent says of a table's load.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Fate {
+    /// Nothing: the engine has to be asked.
+    Open,
+    /// Visible: nothing to do for this table.
+    Done,
+    /// Never visible: its rows are loaded again without asking. Written by `offsets resolve` only.
+    Aborted,
 }
 
 /// Why a stored text can't be used.
@@ -108,7 +122,7 @@ pub enum Unreadable {
 impl Metadata {
     /// Metadata of a position that says nothing yet.
     pub fn empty() -> Self {
-        Self { origin: None, topic_id: None, plan: None, trail: None, intent: None }
+        Self { origin: None, topic_id: None, cluster: None, plan: None, trail: None, intent: None }
     }
 
     /// Reads a stored text.
@@ -131,10 +145,17 @@ impl Metadata {
         Ok(metadata)
     }
 
+    /// What stands beside a position once it has been advanced. A batch without rows leaves the trail as it was.
+    #[must_use]
+    pub fn advanced(&self, trail: Option<Nonce>) -> Self {
+        Self { trail: trail.or(self.trail), intent: None, ..self.clone() }
+    }
+
     fn set(&mut self, key: &str, value: &str) -> Option<()> {
         match key {
             "o" => self.origin = Some(parse_origin(value)?),
             "id" => self.topic_id = Some(value.to_owned()),
+            "c" => self.cluster = Some(value.to_owned()),
             "p" => {
                 let (run, end) = value.split_once('/')?;
                 self.plan = Some(Plan { run: run.to_owned(), end: end.parse().ok()? });
@@ -145,6 +166,18 @@ impl Metadata {
         }
         Some(())
     }
+}
+
+/// Longest cluster id that is noted as it is, in characters. Kafka's own have 22.
+const CLUSTER_MAX: usize = 36;
+
+/// A cluster's id as it stands in metadata: itself if it is short and plain, else a digest of it.
+pub fn noted_cluster(id: &str) -> String {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+    if (1..=CLUSTER_MAX).contains(&id.len()) && id.bytes().all(plain) {
+        return id.to_owned();
+    }
+    format!("digest-{}", Tag::of(id))
 }
 
 /// Room that an intent over so many tables needs at most, in characters. What stands beside it is bounded by
@@ -167,6 +200,9 @@ impl fmt::Display for Metadata {
         }
         if let Some(id) = &self.topic_id {
             write!(f, " id={id}")?;
+        }
+        if let Some(cluster) = &self.cluster {
+            write!(f, " c={cluster}")?;
         }
         if let Some(Plan { run, end }) = &self.plan {
             write!(f, " p={run}/{end}")?;
@@ -193,9 +229,11 @@ impl fmt::Display for Intent {
             if let Some(txn) = table.txn {
                 write!(f, "{txn}")?;
             }
-            if table.done {
-                f.write_str(":d")?;
-            }
+            f.write_str(match table.fate {
+                Fate::Open => "",
+                Fate::Done => ":d",
+                Fate::Aborted => ":a",
+            })?;
         }
         Ok(())
     }
@@ -242,15 +280,16 @@ fn parse_table(entry: &str) -> Option<(Tag, IntentTable)> {
         "" => None,
         id => Some(TxnId(i64::from_str(id).ok()?)),
     };
-    let done = match parts.next() {
-        None => false,
-        Some("d") => true,
+    let fate = match parts.next() {
+        None => Fate::Open,
+        Some("d") => Fate::Done,
+        Some("a") => Fate::Aborted,
         Some(_) => return None,
     };
     if parts.next().is_some() {
         return None;
     }
-    Some((tag, IntentTable { txn, done }))
+    Some((tag, IntentTable { txn, fate }))
 }
 
 fn parse_tag(text: &str) -> Option<Tag> {
@@ -274,8 +313,9 @@ mod tests {
             any::<i64>().prop_map(OriginStart::Timestamp),
         ];
         let origin = (start, any::<u32>()).prop_map(|(start, partitions)| Origin { start, partitions });
-        let table = (proptest::option::of(any::<i64>().prop_map(TxnId)), any::<bool>())
-            .prop_map(|(txn, done)| IntentTable { txn, done });
+        let fate = prop_oneof![Just(Fate::Open), Just(Fate::Done), Just(Fate::Aborted)];
+        let table = (proptest::option::of(any::<i64>().prop_map(TxnId)), fate)
+            .prop_map(|(txn, fate)| IntentTable { txn, fate });
         let tables = proptest::collection::btree_map(any::<u32>().prop_map(Tag), table, 0..20);
         let intent = (any::<u128>(), any::<i64>(), any::<u32>(), any::<i32>(), any::<i64>(), tables).prop_map(
             |(nonce, end, mapping, leader_epoch, written_ms, tables)| Intent {
@@ -291,13 +331,15 @@ mod tests {
         (
             proptest::option::of(origin),
             proptest::option::of("[-_A-Za-z0-9]{22}"),
+            proptest::option::of(".{1,60}").prop_map(|id| id.map(|id| noted_cluster(&id))),
             proptest::option::of(plan),
             proptest::option::of(any::<u128>().prop_map(Nonce)),
             proptest::option::of(intent),
         )
-            .prop_map(|(origin, topic_id, plan, trail, intent)| Metadata {
+            .prop_map(|(origin, topic_id, cluster, plan, trail, intent)| Metadata {
                 origin,
                 topic_id,
+                cluster,
                 plan,
                 trail,
                 intent,
@@ -323,6 +365,23 @@ mod tests {
         fn any_text_gives_an_answer(text in "(LL1 )?.{0,200}") {
             let _ = Metadata::parse(&text);
         }
+    }
+
+    #[test]
+    fn a_cluster_is_noted_by_its_id_or_by_a_digest_of_it() {
+        assert_eq!(noted_cluster("MkU3OEVBNTcwNTJENDM2Qk"), "MkU3OEVBNTcwNTJENDM2Qk");
+        for odd in ["", "with a space", "a=b", &"x".repeat(CLUSTER_MAX + 1), "集群"] {
+            let noted = noted_cluster(odd);
+            assert!(noted.starts_with("digest-") && noted.len() <= CLUSTER_MAX, "{odd:?}: {noted}");
+        }
+        assert_ne!(noted_cluster("a=b"), noted_cluster("a=c"));
+    }
+
+    #[test]
+    fn a_text_without_a_cluster_is_read() {
+        let old = "LL1 o=e/4 id=T t=0000000000000000000000000000002a";
+        let metadata = Metadata::parse(old).expect("ours");
+        assert_eq!((metadata.cluster.as_deref(), metadata.to_string().as_str()), (None, old));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::protocol::{Protocol, Standing, StartWish};
 use crate::domain::{Offset, Partition, Range, Ranges, Stored};
 
 /// A read of positions under way.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct ReadInFlight {
     ticket: Ticket,
     /// Assignment of each partition asked for: an answer for an earlier assignment proves nothing.
@@ -18,17 +18,34 @@ pub(super) struct ReadInFlight {
 }
 
 /// A resolution of starts under way.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct ResolveInFlight {
     ticket: Ticket,
     /// Assignment of each partition asked for.
     epochs: BTreeMap<Partition, u64>,
 }
 
+/// What the engine remembers of this pipeline; asked once, when the group has no position at all.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Labels {
+    Unasked,
+    Asked(Ticket),
+    Nothing,
+    Remembered(String),
+}
+
+/// What the brokers say about whom a position belongs to; `None` where they say nothing.
+#[derive(Clone, Debug)]
+pub(super) struct Identity {
+    pub(super) topic_id: Option<String>,
+    pub(super) cluster: Option<String>,
+}
+
 /// What a stored position means for its partition.
 enum Finding {
     Ready,
     Unsettled,
+    Doubted { origin: Origin, start: OriginStart },
     Start { origin: Origin, start: OriginStart, fresh: bool },
 }
 
@@ -65,7 +82,7 @@ impl Protocol {
         ticket: Ticket,
         stored: &BTreeMap<Partition, Option<Stored>>,
         log: &Ranges,
-        topic_id: Option<String>,
+        identity: &Identity,
         now_ms: i64,
     ) {
         if self.reading.as_ref().is_none_or(|reading| reading.ticket != ticket) {
@@ -79,8 +96,8 @@ impl Protocol {
             }
             let log = log.get(partition).copied();
             let finding = match stored.get(partition).cloned().flatten() {
-                Some(position) => self.position_found(*partition, &position, log, topic_id.as_deref()),
-                None => self.position_missing(*partition, stored, topic_id.clone(), now_ms),
+                Some(position) => self.position_found(*partition, &position, log, identity),
+                None => self.position_missing(*partition, stored, identity, now_ms),
             };
             match finding {
                 Err(stop) => return self.stop_now(stop),
@@ -90,6 +107,10 @@ impl Protocol {
                     owned.standing = match finding {
                         Finding::Ready => Standing::Ready,
                         Finding::Unsettled => Standing::Unsettled,
+                        Finding::Doubted { origin, start } => {
+                            owned.metadata.origin = Some(origin);
+                            Standing::Doubted { start }
+                        }
                         Finding::Start { origin, start, fresh } => {
                             owned.metadata.origin = Some(origin);
                             Standing::Resolving { start, fresh }
@@ -101,10 +122,12 @@ impl Protocol {
                 }
             }
         }
+        self.ask_for_labels();
         if self.has_unsettled() {
             self.give_way();
         }
-        if reading.settles {
+        // A first position that is being stored meanwhile comes first; then positions are read again.
+        if reading.settles && self.call.is_none() {
             self.begin_settlement(stored);
         }
         self.join(ready);
@@ -116,7 +139,7 @@ impl Protocol {
         partition: Partition,
         position: &Stored,
         log: Option<Range>,
-        topic_id: Option<&str>,
+        identity: &Identity,
     ) -> Result<Finding, Stop> {
         let offset = position.offset;
         let topic = self.settings.topic.clone();
@@ -124,7 +147,7 @@ impl Protocol {
             Ok(metadata) => metadata,
             Err(Unreadable::Foreign) => {
                 self.emit(Effect::Report(Notice::ForeignPosition { partition, offset }));
-                Metadata { topic_id: topic_id.map(str::to_owned), ..Metadata::empty() }
+                Metadata { topic_id: identity.topic_id.clone(), ..Metadata::empty() }
             }
             Err(Unreadable::Broken) => {
                 let what = format!(
@@ -134,14 +157,8 @@ impl Protocol {
                 return Err(Stop { code: StopCode::PositionUnreadable, what });
             }
         };
-        if let (Some(then), Some(now)) = (metadata.topic_id.as_deref(), topic_id)
-            && then != now
-        {
-            let what = format!(
-                "topic {topic} was deleted and created again: the position of partition {partition} (offset {offset}) \
-                 belongs to topic id {then}, the topic's id is {now}"
-            );
-            return Err(Stop { code: StopCode::TopicChanged, what });
+        if let Some(stop) = stranger(&topic, partition, offset, &metadata, identity) {
+            return Err(stop);
         }
         if let Some(log) = log
             && (offset < log.start || offset > log.end)
@@ -152,7 +169,9 @@ impl Protocol {
         owned.stored = Some(offset);
         owned.next = offset;
         let unsettled = metadata.intent.is_some();
-        owned.metadata = metadata;
+        // Noted with the next OffsetCommit where it is not yet.
+        let cluster = metadata.cluster.clone().or_else(|| identity.cluster.clone());
+        owned.metadata = Metadata { cluster, ..metadata };
         Ok(if unsettled { Finding::Unsettled } else { Finding::Ready })
     }
 
@@ -162,7 +181,7 @@ impl Protocol {
         &mut self,
         partition: Partition,
         stored: &BTreeMap<Partition, Option<Stored>>,
-        topic_id: Option<String>,
+        identity: &Identity,
         now_ms: i64,
     ) -> Result<Finding, Stop> {
         let known = stored.values().flatten().find_map(|position| Metadata::parse(&position.metadata).ok()?.origin);
@@ -187,14 +206,56 @@ impl Protocol {
                         return Err(Stop { code: StopCode::NoPosition, what });
                     }
                 };
-                Finding::Start { origin: Origin { start, partitions: count }, start, fresh: true }
+                let origin = Origin { start, partitions: count };
+                let nobody_has_one = stored.values().flatten().next().is_none();
+                match &self.labels {
+                    Labels::Remembered(label) if nobody_has_one => return Err(self.positions_lost(label)),
+                    Labels::Unasked | Labels::Asked(_) if nobody_has_one => Finding::Doubted { origin, start },
+                    Labels::Unasked | Labels::Asked(_) | Labels::Nothing | Labels::Remembered(_) => {
+                        Finding::Start { origin, start, fresh: true }
+                    }
+                }
             }
         };
         if let Some(owned) = self.owned.get_mut(&partition) {
             owned.stored = None;
-            owned.metadata = Metadata { topic_id, ..Metadata::empty() };
+            let Identity { topic_id, cluster } = identity.clone();
+            owned.metadata = Metadata { topic_id, cluster, ..Metadata::empty() };
         }
         Ok(finding)
+    }
+
+    fn ask_for_labels(&mut self) {
+        let doubted = self.owned.values().any(|owned| matches!(owned.standing, Standing::Doubted { .. }));
+        if doubted && matches!(self.labels, Labels::Unasked) {
+            let ticket = self.ticket();
+            self.labels = Labels::Asked(ticket);
+            self.emit(Effect::LookForLabels { ticket });
+        }
+    }
+
+    /// Without remembered loads the pipeline is new. With them its positions were lost, or another member has stored the
+    /// first ones just now: a position is always stored before the first load, so reading again tells the two apart.
+    pub(super) fn labels_found(&mut self, ticket: Ticket, remembered: Option<String>) {
+        if !matches!(self.labels, Labels::Asked(asked) if asked == ticket) {
+            return;
+        }
+        let is_new = remembered.is_none();
+        self.labels = remembered.map_or(Labels::Nothing, Labels::Remembered);
+        for owned in self.owned.values_mut() {
+            if let Standing::Doubted { start } = owned.standing {
+                owned.standing = if is_new { Standing::Resolving { start, fresh: true } } else { Standing::Unread };
+            }
+        }
+    }
+
+    fn positions_lost(&self, label: &str) -> Stop {
+        let what = format!(
+            "topic {}: the group has no position, but the engine remembers a load of this pipeline (label {label}): the \
+             positions have expired or were deleted, and its start would load rows again or leave some out. Nothing was read",
+            self.settings.topic
+        );
+        Stop { code: StopCode::PositionsLost, what }
     }
 
     /// Resolves starts, and stores what is resolved, before anything is read.
@@ -206,6 +267,7 @@ impl Protocol {
             let wanted = self.owned.iter().find_map(|(partition, owned)| match owned.standing {
                 Standing::Resolving { start, fresh } if !self.leaving.contains(partition) => Some((start, fresh)),
                 Standing::Resolving { .. }
+                | Standing::Doubted { .. }
                 | Standing::Unread
                 | Standing::First
                 | Standing::Unsettled
@@ -219,7 +281,8 @@ impl Protocol {
             }
         }
         let first = self.with_standing(Standing::First);
-        if self.call.is_none() && !first.is_empty() {
+        // A settlement ends with a call of its own, whenever the engine answers: there is never more than one.
+        if self.call.is_none() && self.settlement.is_none() && !first.is_empty() {
             self.record_first(&first);
         }
     }
@@ -247,6 +310,31 @@ impl Protocol {
             owned.standing = Standing::First;
         }
     }
+}
+
+/// Rule 12: the position belongs to another cluster, or to another topic of the same name.
+fn stranger(
+    topic: &str,
+    partition: Partition,
+    offset: Offset,
+    metadata: &Metadata,
+    identity: &Identity,
+) -> Option<Stop> {
+    if let (Some(then), Some(now)) = (&metadata.cluster, &identity.cluster)
+        && then != now
+    {
+        let what = format!(
+            "topic {topic}: the position of partition {partition} (offset {offset}) was stored in Kafka cluster {then}, the \
+             brokers belong to cluster {now}, whose offsets mean other records; nothing was read and no position was stored"
+        );
+        return Some(Stop { code: StopCode::ClusterChanged, what });
+    }
+    let (then, now) = (metadata.topic_id.as_deref()?, identity.topic_id.as_deref()?);
+    let what = format!(
+        "topic {topic} was deleted and created again: the position of partition {partition} (offset {offset}) belongs to \
+         topic id {then}, the topic's id is {now}"
+    );
+    (then != now).then_some(Stop { code: StopCode::TopicChanged, what })
 }
 
 fn out_of_log(topic: &str, partition: Partition, offset: Offset, log: Range) -> Stop {

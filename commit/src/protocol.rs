@@ -1,18 +1,19 @@
 //! The state machine of one pipeline in one process: what is owned, what is being settled, at most two batches.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::hash::{Hash, Hasher};
 
 use super::batch::{Batch, Kind, Phase};
 use super::event::{Effect, Event, Notice, SealedRange, Stop, Ticket, Txn};
 use super::label::{Tag, label};
-use super::metadata::{Metadata, OriginStart};
-use super::positions::{ReadInFlight, ResolveInFlight};
+use super::metadata::{Metadata, OriginStart, noted_cluster};
+use super::positions::{Identity, Labels, ReadInFlight, ResolveInFlight};
 use super::record::Call;
 use super::settle::Settlement;
 use crate::domain::{Nonce, Offset, Partition, Ranges, Table, TxnId};
 
 /// What the protocol has to know of its pipeline.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Settings {
     /// Tag of the pipeline: topic and group.
     pub pipeline: Tag,
@@ -29,7 +30,7 @@ pub struct Settings {
 }
 
 /// Start as the configuration asks for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum StartWish {
     /// Only at a stored position.
     Committed,
@@ -44,7 +45,7 @@ pub enum StartWish {
 }
 
 /// One assigned partition.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Owned {
     /// Which assignment this is; rises with each.
     pub(super) epoch: u64,
@@ -58,10 +59,15 @@ pub(super) struct Owned {
     pub(super) standing: Standing,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Standing {
     /// The position has to be read.
     Unread,
+    /// Without a position, like the whole topic; whether the engine remembers loads of the pipeline is being asked.
+    Doubted {
+        /// The start in its durable form.
+        start: OriginStart,
+    },
     /// Without a position; its start is being resolved.
     Resolving {
         /// The start in its durable form.
@@ -77,8 +83,31 @@ pub(super) enum Standing {
     Ready,
 }
 
+/// The last number given out. It says nothing of what a protocol does next, so any two are equal.
+#[derive(Clone, Copy, Debug, Default)]
+struct Last(u64);
+
+impl Last {
+    fn next(&mut self) -> u64 {
+        self.0 += 1;
+        self.0
+    }
+}
+
+impl PartialEq for Last {
+    fn eq(&self, _other: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Last {}
+
+impl Hash for Last {
+    fn hash<H: Hasher>(&self, _state: &mut H) {}
+}
+
 /// The protocol of one pipeline: [`Protocol::step`] is its only door.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Protocol {
     pub(super) settings: Settings,
     pub(super) owned: BTreeMap<Partition, Owned>,
@@ -87,6 +116,7 @@ pub struct Protocol {
     pub(super) call: Option<Call>,
     pub(super) reading: Option<ReadInFlight>,
     pub(super) resolving: Option<ResolveInFlight>,
+    pub(super) labels: Labels,
     /// True while the shell reads in the order of `next`; false after anything that makes it read anew.
     pub(super) flowing: bool,
     /// Partitions whose revocation waits for the call in flight.
@@ -98,8 +128,8 @@ pub struct Protocol {
     pub(super) failures: u32,
     /// Batches dropped by rule 9 since the last advance.
     pub(super) stuck: u32,
-    last_ticket: Ticket,
-    last_epoch: u64,
+    last_ticket: Last,
+    last_epoch: Last,
     pub(super) effects: Vec<Effect>,
 }
 
@@ -114,6 +144,7 @@ impl Protocol {
             call: None,
             reading: None,
             resolving: None,
+            labels: Labels::Unasked,
             flowing: false,
             leaving: BTreeSet::new(),
             draining: false,
@@ -121,8 +152,8 @@ impl Protocol {
             ended: false,
             failures: 0,
             stuck: 0,
-            last_ticket: 0,
-            last_epoch: 0,
+            last_ticket: Last::default(),
+            last_epoch: Last::default(),
             effects: Vec::new(),
         }
     }
@@ -133,8 +164,9 @@ impl Protocol {
             Event::Assigned(partitions) => self.assigned(partitions),
             Event::Revoking(partitions) => self.revoking(partitions),
             Event::Lost(partitions) => self.lost(&partitions),
-            Event::Positions { ticket, stored, log, topic_id, now_ms } => {
-                self.positions_read(ticket, &stored, &log, topic_id, now_ms);
+            Event::Positions { ticket, stored, log, topic_id, cluster_id, now_ms } => {
+                let cluster = cluster_id.as_deref().map(noted_cluster);
+                self.positions_read(ticket, &stored, &log, &Identity { topic_id, cluster }, now_ms);
             }
             Event::Resolved { ticket, starts } => self.resolved(ticket, &starts),
             Event::Recorded { ticket, answer, read, doubtful } => self.recorded(ticket, &answer, &read, doubtful),
@@ -147,6 +179,10 @@ impl Protocol {
             }
             Event::AbortAnswered { ticket, table } => self.abort_answered(ticket, table),
             Event::State { ticket, table, state } => self.state_read(ticket, table, state),
+            Event::Evidence { ticket, table, committed, looked } => {
+                self.evidence_found(ticket, table, committed, &looked);
+            }
+            Event::Labels { ticket, remembered } => self.labels_found(ticket, remembered),
             Event::Drain(stop) => self.drain(stop),
             Event::Halt(stop) => self.stop_now(stop),
         }
@@ -185,9 +221,8 @@ impl Protocol {
             self.lost(&again);
         }
         for partition in partitions {
-            self.last_epoch += 1;
             let owned = Owned {
-                epoch: self.last_epoch,
+                epoch: self.last_epoch.next(),
                 stored: None,
                 metadata: Metadata::empty(),
                 next: 0,
@@ -330,8 +365,7 @@ impl Protocol {
     }
 
     pub(super) fn ticket(&mut self) -> Ticket {
-        self.last_ticket += 1;
-        self.last_ticket
+        self.last_ticket.next()
     }
 
     pub(super) fn progressed(&mut self) {

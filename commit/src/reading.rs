@@ -6,7 +6,7 @@ use super::batch::{Batch, Kind, Phase};
 use super::event::{Effect, Fill, Reload, SealedRange, Ticket};
 use super::label::Tag;
 use super::protocol::{Protocol, Standing};
-use crate::domain::{Offset, Partition};
+use crate::domain::{Nonce, Offset, Partition};
 
 /// Two batches: one on its way through prepare and commit, one being filled or prepared (rule 14).
 const BATCHES_MAX: usize = 2;
@@ -33,13 +33,14 @@ impl Protocol {
     /// Reads exactly these ranges again, for these tables only.
     pub(super) fn fill_again(
         &mut self,
+        settles: Nonce,
         bounds: BTreeMap<Partition, SealedRange>,
         done: BTreeSet<Tag>,
         tables: BTreeSet<Tag>,
     ) {
         let starts = bounds.iter().map(|(partition, sealed)| (*partition, sealed.range.start)).collect();
         let ends = bounds.iter().map(|(partition, sealed)| (*partition, sealed.range.end)).collect();
-        let ticket = self.open_batch(Kind::Reload { done, bounds });
+        let ticket = self.open_batch(Kind::Reload { settles, done, bounds });
         let reload = Some(Reload { ends, tables });
         self.flowing = true;
         self.emit(Effect::Fill(Fill { ticket, starts, reload, failures: self.failures }));

@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::batch::{Kind, Phase};
 use super::event::{Effect, Notice, Stop, StopCode, Ticket};
-use super::invariants;
-use super::metadata::{Intent, IntentTable, METADATA_MAX, METADATA_MAX_TOTAL, Metadata};
+use super::invariants::Invariant;
+use super::metadata::{Fate, Intent, IntentTable, METADATA_MAX, METADATA_MAX_TOTAL, Metadata};
 use super::protocol::{Protocol, Standing};
 use crate::domain::{Nonce, Offset, Partition, PositionToStore, RecordAnswer, Stored};
 
 /// An OffsetCommit under way. There is never more than one.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Call {
     ticket: Ticket,
     purpose: Purpose,
@@ -18,7 +18,7 @@ pub(super) struct Call {
     tries: u32,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Sent {
     epoch: u64,
     offset: Offset,
@@ -26,8 +26,8 @@ pub(super) struct Sent {
     text: String,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Purpose {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Purpose {
     /// First positions of partitions that had none.
     First,
     /// Intent of the front batch.
@@ -65,10 +65,15 @@ impl Protocol {
     pub(super) fn record_intent(&mut self) {
         let Some(batch) = self.batches.front() else { return };
         let Some(nonce) = batch.nonce else { return };
+        let whole = self.is_all_ours(batch);
+        if !self.must(Invariant::OwnedOnly, whole, || "a batch has lost a partition before its intent".to_owned()) {
+            return;
+        }
+        let Some(batch) = self.batches.front() else { return };
         let mut tables: BTreeMap<_, _> =
-            batch.loads.iter().map(|(tag, load)| (*tag, IntentTable { txn: load.id, done: false })).collect();
+            batch.loads.iter().map(|(tag, load)| (*tag, IntentTable { txn: load.id, fate: Fate::Open })).collect();
         if let Kind::Reload { done, .. } = &batch.kind {
-            tables.extend(done.iter().map(|tag| (*tag, IntentTable { txn: None, done: true })));
+            tables.extend(done.iter().map(|tag| (*tag, IntentTable { txn: None, fate: Fate::Done })));
         }
         let mut positions = BTreeMap::new();
         for (partition, sealed) in &batch.ranges {
@@ -99,7 +104,7 @@ impl Protocol {
         for (partition, sealed) in &batch.ranges {
             let Some(owned) = self.owned.get(partition) else { continue };
             if batch.epochs.get(partition) == Some(&owned.epoch) && !self.leaving.contains(partition) {
-                positions.insert(*partition, (sealed.range.end, advanced(&owned.metadata, trail)));
+                positions.insert(*partition, (sealed.range.end, owned.metadata.advanced(trail)));
             }
         }
         if let Some(batch) = self.batches.front_mut() {
@@ -117,21 +122,20 @@ impl Protocol {
         let mut positions = BTreeMap::new();
         for (partition, end) in ends {
             if let Some(owned) = self.owned.get(partition) {
-                positions.insert(*partition, (*end, advanced(&owned.metadata, Some(nonce))));
+                positions.insert(*partition, (*end, owned.metadata.advanced(Some(nonce))));
             }
         }
         self.send(Purpose::Settled, positions);
     }
 
     fn send(&mut self, purpose: Purpose, positions: BTreeMap<Partition, (Offset, Metadata)>) {
+        if !self.may_be_stored(purpose, &positions) {
+            return;
+        }
         let mut sent = BTreeMap::new();
         let mut total = 0;
         for (partition, (offset, metadata)) in positions {
             let Some(owned) = self.owned.get(&partition) else { continue };
-            if owned.stored.is_some_and(|stored| !invariants::never_back(stored, offset)) {
-                let what = format!("partition {partition} was to be moved back to {offset} (EO-5)");
-                return self.stop_now(Stop { code: StopCode::Invariant, what });
-            }
             let text = metadata.to_string();
             total += text.len();
             if text.len() > METADATA_MAX || total > METADATA_MAX_TOTAL {
@@ -338,9 +342,4 @@ impl Call {
             .collect();
         Effect::Record { ticket: self.ticket, tries: self.tries, positions }
     }
-}
-
-/// Metadata of a position that has been advanced; a batch without rows leaves the trail as it was.
-fn advanced(metadata: &Metadata, trail: Option<Nonce>) -> Metadata {
-    Metadata { trail: trail.or(metadata.trail), intent: None, ..metadata.clone() }
 }

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::event::{Effect, Notice, SealedRange, Stop, StopCode, Ticket, Txn};
 use super::label::Tag;
-use super::metadata::{Intent, Metadata};
+use super::metadata::{Fate, Intent, Metadata};
 use super::protocol::{Protocol, Standing};
 use crate::domain::{Nonce, Partition, Range, Ranges, Stored, TxnState};
 
 /// An intent that is being settled.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Settlement {
     pub(super) ticket: Ticket,
     nonce: Nonce,
@@ -24,20 +24,25 @@ pub(super) struct Settlement {
     trail_seen: bool,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Finding {
     txn: Txn,
     asks: u32,
     outcome: Option<Outcome>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Outcome {
     Visible,
     Aborted,
 }
 
 impl Settlement {
+    /// Everything that this intent names is visible.
+    pub(super) fn is_visible(&self, nonce: Nonce) -> bool {
+        self.nonce == nonce && self.tables.values().all(|finding| finding.outcome == Some(Outcome::Visible))
+    }
+
     pub(super) fn holds_any(&self, partitions: &BTreeSet<Partition>) -> bool {
         self.holders.keys().any(|partition| partitions.contains(partition))
     }
@@ -76,17 +81,22 @@ impl Protocol {
         let mut tables = BTreeMap::new();
         let mut done = BTreeSet::new();
         for (tag, table) in &intent.tables {
-            if table.done {
-                done.insert(*tag);
-                continue;
-            }
+            let outcome = match table.fate {
+                Fate::Done => {
+                    done.insert(*tag);
+                    continue;
+                }
+                Fate::Aborted => Some(Outcome::Aborted),
+                Fate::Open => None,
+            };
             let Some(txn) = self.txn(intent.nonce, *tag, table.txn) else {
                 return self.stop_now(self.mapping_changed(*tag, &intent, &holders));
             };
-            tables.insert(*tag, Finding { txn, asks: 0, outcome: None });
+            tables.insert(*tag, Finding { txn, asks: 0, outcome });
         }
         let ticket = self.ticket();
-        let questions: Vec<_> = tables.iter().map(|(tag, finding)| (*tag, finding.txn.clone())).collect();
+        let open = tables.iter().filter(|(_, finding)| finding.outcome.is_none());
+        let questions: Vec<_> = open.map(|(tag, finding)| (*tag, finding.txn.clone())).collect();
         self.settlement = Some(Settlement {
             ticket,
             nonce: intent.nonce,
@@ -124,10 +134,26 @@ impl Protocol {
             }
             TxnState::Unknown if trail_seen => finding.outcome = Some(Outcome::Visible),
             TxnState::Unknown => {
-                let stop = self.outcome_unknown(table);
-                return self.stop_now(stop);
+                let (txn, ranges) = (finding.txn.clone(), Self::plain_ranges(&settlement.holders));
+                return self.emit(Effect::LookForEvidence { ticket, table, txn, ranges });
             }
         }
+        self.finish_settlement();
+    }
+
+    /// Rule 10: evidence counts only for "committed". That nothing was found proves nothing: rows can have been deleted,
+    /// replaced or moved, and histories end.
+    pub(super) fn evidence_found(&mut self, ticket: Ticket, table: Tag, committed: bool, looked: &str) {
+        let Some(settlement) = self.settlement.as_mut().filter(|settlement| settlement.ticket == ticket) else {
+            return;
+        };
+        let finding = settlement.tables.get_mut(&table).filter(|finding| finding.outcome.is_none());
+        let Some(finding) = finding else { return };
+        if !committed {
+            let stop = self.outcome_unknown(table, looked);
+            return self.stop_now(stop);
+        }
+        finding.outcome = Some(Outcome::Visible);
         self.finish_settlement();
     }
 
@@ -176,7 +202,7 @@ impl Protocol {
             }
         }
         self.settlement = None;
-        self.fill_again(settlement.holders, done, aborted);
+        self.fill_again(settlement.nonce, settlement.holders, done, aborted);
     }
 
     /// Rule 13: a changed mapping never loads the rest of an old batch.
@@ -184,30 +210,40 @@ impl Protocol {
         let what = format!(
             "topic {}: the batch {} was being loaded into {} by another mapping (digest {}, at {} ms since 1970) when it \
              was interrupted, and its rows have to be loaded again; the mapping now has digest {}. Finish with the \
-             mapping of that time, then change it",
+             mapping of that time, then change it; or, if it is visible in no table, give it up to the new mapping: `{} \
+             --aborted`",
             self.settings.topic,
             ranges_text(&Self::plain_ranges(holders)),
             self.table_name(table),
             intent.mapping,
             intent.written_ms,
             self.settings.mapping,
+            self.resolve_command(intent.nonce),
         );
         Stop { code: StopCode::MappingChanged, what }
     }
 
+    /// The command that decides an intent by hand, without its last word.
+    fn resolve_command(&self, nonce: Nonce) -> String {
+        format!("loadlock offsets resolve -c FILE --topic {} --nonce {nonce}", self.settings.topic)
+    }
+
     /// Rule 10: committed or aborted, and nobody remembers which.
-    fn outcome_unknown(&self, table: Tag) -> Stop {
-        let (label, ranges, written) = self.settlement.as_ref().map_or_else(Default::default, |settlement| {
+    fn outcome_unknown(&self, table: Tag, looked: &str) -> Stop {
+        let (label, ranges, written, command) = self.settlement.as_ref().map_or_else(Default::default, |settlement| {
             let label = settlement.tables.get(&table).map(|finding| finding.txn.label.to_string());
-            (label.unwrap_or_default(), Self::plain_ranges(&settlement.holders), settlement.written_ms)
+            let ranges = Self::plain_ranges(&settlement.holders);
+            (label.unwrap_or_default(), ranges, settlement.written_ms, self.resolve_command(settlement.nonce))
         });
+        let topic = &self.settings.topic;
         let what = format!(
-            "topic {}: the records {} were prepared for {} under label {label} (at {written} ms since 1970), and the engine \
-             does not remember whether that load was committed or aborted. Look into the table for rows of that range: if \
-             they are there, the positions have to be advanced; if not, the range has to be loaded again",
-            self.settings.topic,
+            "topic {topic}: the records {} were prepared for {} under label {label} (at {written} ms since 1970), and the \
+             engine does not remember whether that load was committed or aborted{}{looked}. Stop all members and look into \
+             the table for rows of that range: if they are there, `{command} --committed` moves the positions behind them; \
+             if not, `{command} --aborted` has them loaded again",
             ranges_text(&ranges),
             self.table_name(table),
+            if looked.is_empty() { "" } else { "; " },
         );
         Stop { code: StopCode::OutcomeUnknown, what }
     }

@@ -67,8 +67,8 @@ pub(crate) async fn advance(cluster: &Cluster, by: Duration) {
 
 /// Runs a SELECT over all databases.
 pub(crate) async fn select(cluster: &Cluster, sql: &str) -> Result<QueryResult, StoreError> {
-    let files = cluster.stores().map(|(name, store)| (name.clone(), store.path().to_owned())).collect();
-    query(files, sql.to_owned()).await
+    let files = cluster.stores().into_iter().map(|(name, store)| (name, store.path().to_owned())).collect();
+    query(files, Vec::new(), sql.to_owned()).await
 }
 
 /// Answers a request.
@@ -135,6 +135,7 @@ fn restart(cluster: &Cluster, node: Option<&str>) -> HttpResponse {
 fn tables(cluster: &Cluster) -> serde_json::Value {
     cluster
         .tables()
+        .iter()
         .map(|table| {
             let columns: Vec<_> = table
                 .columns

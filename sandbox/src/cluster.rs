@@ -4,9 +4,9 @@
 //! A step is answered when the store has it on disk.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use hyper::HeaderMap;
@@ -19,7 +19,7 @@ use crate::faults::Faults;
 use crate::rows::RowChunk;
 use crate::settings::Settings;
 use crate::starrocks::Memory;
-use crate::store::{DATABASES_MAX, Pending, Store, StoreError};
+use crate::store::{Change, DATABASES_MAX, Pending, Store, StoreError};
 use crate::table::Table;
 use crate::transactions::{Begin, BeginRefused, Counts, Ledger, State, StepRefused, Transaction};
 
@@ -27,6 +27,8 @@ use crate::transactions::{Begin, BeginRefused, Counts, Ledger, State, StepRefuse
 const ID_GAP: i64 = 1000;
 /// Error logs that a backend keeps.
 const ERROR_LOGS_MAX: usize = 1000;
+/// Forgotten transactions that the load history has.
+const HISTORY_MAX: usize = 10_000;
 
 /// Why a step of a transaction fails.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +41,27 @@ pub(crate) enum StepError {
     Store(#[from] StoreError),
 }
 
+/// Why a database or a table can't be made, changed or dropped.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DefineError {
+    /// A transaction of the table isn't finished.
+    #[error("table {0} has unfinished transactions")]
+    Busy(String),
+    /// No further database fits.
+    #[error("more than {0} databases")]
+    TooMany(usize),
+    /// It could not be written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The databases and their tables.
+#[derive(Debug, Default)]
+struct Catalog {
+    tables: BTreeMap<(String, String), Arc<Table>>,
+    stores: BTreeMap<String, Arc<Store>>,
+}
+
 /// All that the nodes of a sandbox share.
 #[derive(Debug)]
 pub(crate) struct Cluster {
@@ -49,13 +72,15 @@ pub(crate) struct Cluster {
     /// What StarRocks' nodes hold in memory only.
     pub(crate) memory: Memory,
     account: Account,
-    tables: BTreeMap<(String, String), Arc<Table>>,
-    stores: BTreeMap<String, Store>,
+    catalog: RwLock<Catalog>,
+    dir: PathBuf,
     ledger: Mutex<Ledger>,
     /// Rung whenever a transaction becomes visible.
     published: Notify,
     /// How often the backend was restarted; loads under way break when it changes.
     backend_starts: watch::Sender<u64>,
+    /// Finished transactions whose labels are forgotten, oldest first; a load history still has them.
+    forgotten: Mutex<VecDeque<Transaction>>,
     /// Labels made for loads that came without one.
     labels_made: AtomicU64,
 }
@@ -86,7 +111,7 @@ impl Cluster {
             let opened = Store::open(dir, &database, &own)?;
             last_id = last_id.max(opened.last_id);
             remembered.extend(opened.transactions);
-            stores.insert(database, opened.store);
+            stores.insert(database, Arc::new(opened.store));
         }
         let last_id = remembered.iter().map(|t| t.id).fold(last_id, i64::max);
         let committed: Vec<i64> = remembered.iter().filter(|t| t.state == State::Committed).map(|t| t.id).collect();
@@ -97,11 +122,12 @@ impl Cluster {
             error_logs: ErrorLogs::default(),
             memory: Memory::default(),
             account,
-            tables,
-            stores,
+            catalog: RwLock::new(Catalog { tables, stores }),
+            dir: dir.to_owned(),
             ledger: Mutex::new(Ledger::recover(remembered, if last_id == 0 { 0 } else { last_id + ID_GAP })),
             published: Notify::new(),
             backend_starts: watch::Sender::new(0),
+            forgotten: Mutex::default(),
             labels_made: AtomicU64::new(0),
         });
         for id in committed {
@@ -114,20 +140,88 @@ impl Cluster {
         self.account.check(headers)
     }
 
+    /// The one user.
+    pub(crate) fn user(&self) -> &str {
+        &self.account.user
+    }
+
+    /// The one account.
+    pub(crate) fn account(&self) -> &Account {
+        &self.account
+    }
+
     pub(crate) fn has_database(&self, name: &str) -> bool {
-        self.stores.contains_key(name)
+        self.catalog().stores.contains_key(name)
     }
 
     pub(crate) fn table(&self, database: &str, name: &str) -> Option<Arc<Table>> {
-        self.tables.get(&(database.to_owned(), name.to_owned())).cloned()
+        self.catalog().tables.get(&(database.to_owned(), name.to_owned())).cloned()
     }
 
-    pub(crate) fn tables(&self) -> impl Iterator<Item = &Arc<Table>> {
-        self.tables.values()
+    pub(crate) fn tables(&self) -> Vec<Arc<Table>> {
+        self.catalog().tables.values().cloned().collect()
     }
 
-    pub(crate) fn stores(&self) -> impl Iterator<Item = (&String, &Store)> {
-        self.stores.iter()
+    pub(crate) fn stores(&self) -> Vec<(String, Arc<Store>)> {
+        self.catalog().stores.iter().map(|(name, store)| (name.clone(), Arc::clone(store))).collect()
+    }
+
+    fn catalog(&self) -> RwLockReadGuard<'_, Catalog> {
+        self.catalog.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn store(&self, database: &str) -> Option<Arc<Store>> {
+        self.catalog().stores.get(database).map(Arc::clone)
+    }
+
+    /// Makes an empty database.
+    pub(crate) fn create_database(&self, name: &str) -> Result<(), DefineError> {
+        let mut catalog = self.catalog.write().unwrap_or_else(PoisonError::into_inner);
+        if catalog.stores.len() >= DATABASES_MAX {
+            return Err(DefineError::TooMany(DATABASES_MAX));
+        }
+        if !catalog.stores.contains_key(name) {
+            let opened = Store::open(&self.dir, name, &[])?;
+            catalog.stores.insert(name.to_owned(), Arc::new(opened.store));
+        }
+        Ok(())
+    }
+
+    /// Makes a table; its DDL is kept with the rows, so that a restart finds both.
+    pub(crate) async fn create_table(&self, table: Table, ddl: &str) -> Result<(), DefineError> {
+        self.change(&table.database, Change::Create { table: Box::new(table.clone()), ddl: ddl.to_owned() }).await?;
+        let key = (table.database.clone(), table.name.clone());
+        self.catalog.write().unwrap_or_else(PoisonError::into_inner).tables.insert(key, Arc::new(table));
+        Ok(())
+    }
+
+    /// Drops a table with its rows.
+    pub(crate) async fn drop_table(&self, table: &Table) -> Result<(), DefineError> {
+        self.refuse_if_busy(table)?;
+        let key = (table.database.clone(), table.name.clone());
+        self.catalog.write().unwrap_or_else(PoisonError::into_inner).tables.remove(&key);
+        self.change(&table.database, Change::Drop { table: table.name.clone() }).await?;
+        Ok(())
+    }
+
+    /// Deletes the rows of a table for which a condition of SQLite's holds, which calls it `alias`; returns how many.
+    pub(crate) async fn delete_rows(&self, table: &Table, alias: &str, condition: &str) -> Result<u64, DefineError> {
+        self.refuse_if_busy(table)?;
+        let change =
+            Change::Delete { table: table.name.clone(), alias: alias.to_owned(), condition: condition.to_owned() };
+        Ok(self.change(&table.database, change).await?)
+    }
+
+    async fn change(&self, database: &str, change: Change) -> Result<u64, StoreError> {
+        match self.store(database) {
+            Some(store) => store.change(change).await,
+            None => Err(StoreError("the database is gone".to_owned())),
+        }
+    }
+
+    fn refuse_if_busy(&self, table: &Table) -> Result<(), DefineError> {
+        let is_busy = |t: &Transaction| t.database == table.database && t.table == table.name && !t.state.is_finished();
+        if self.ledger().all().any(is_busy) { Err(DefineError::Busy(table.full_name())) } else { Ok(()) }
     }
 
     fn ledger(&self) -> MutexGuard<'_, Ledger> {
@@ -146,7 +240,7 @@ impl Cluster {
 
     /// Stages rows; they are lost unless the transaction is prepared.
     pub(crate) async fn append(&self, transaction: &Transaction, table: &Arc<Table>, chunk: RowChunk) {
-        if let Some(store) = self.stores.get(&transaction.database) {
+        if let Some(store) = self.store(&transaction.database) {
             store.append(transaction.id, Arc::clone(table), chunk).await;
         }
     }
@@ -165,7 +259,7 @@ impl Cluster {
     /// Drops the rows of a load whose transaction came to its end while they arrived.
     pub(crate) fn drop_rows_if_over(&self, transaction: &Transaction) {
         let is_over = self.transaction(transaction.id).is_none_or(|t| t.state == State::Aborted);
-        if is_over && let Some(store) = self.stores.get(&transaction.database) {
+        if is_over && let Some(store) = self.store(&transaction.database) {
             store.drop_rows(transaction.id);
         }
     }
@@ -200,7 +294,7 @@ impl Cluster {
         let (transaction, pending) = {
             let mut ledger = self.ledger();
             let transaction = step(&mut ledger).map_err(StepError::Refused)?;
-            let pending = self.stores.get(&transaction.database).map(|s| s.journal(transaction.clone()));
+            let pending = self.store(&transaction.database).map(|s| s.journal(transaction.clone()));
             (transaction, pending)
         };
         wait(pending).await?;
@@ -225,7 +319,7 @@ impl Cluster {
         let Some(table) = self.table(&transaction.database, &transaction.table) else {
             return Err(StoreError(format!("table {}.{} is gone", transaction.database, transaction.table)));
         };
-        let pending = self.stores.get(&transaction.database).map(|s| s.publish(transaction.clone(), table));
+        let pending = self.store(&transaction.database).map(|s| s.publish(transaction.clone(), table));
         wait(pending).await?;
         // Only this task takes the step, so it can't be refused.
         let _ = self.ledger().publish(transaction.changed_ms, id);
@@ -262,7 +356,7 @@ impl Cluster {
     pub(crate) async fn newest(&self, database: &str, label: &str) -> Option<Transaction> {
         let (found, pending) = {
             let ledger = self.ledger();
-            (ledger.newest(database, label).cloned(), self.stores.get(database).map(Store::barrier))
+            (ledger.newest(database, label).cloned(), self.store(database).map(|s| s.barrier()))
         };
         // A failed barrier means a failed store, which every step reports.
         let _ = wait(pending).await;
@@ -275,6 +369,13 @@ impl Cluster {
 
     pub(crate) fn transactions(&self) -> Vec<Transaction> {
         self.ledger().all().cloned().collect()
+    }
+
+    /// All finished transactions, also those whose labels are forgotten.
+    pub(crate) fn history(&self) -> Vec<Transaction> {
+        let forgotten = self.forgotten.lock().unwrap_or_else(PoisonError::into_inner);
+        let finished = self.transactions().into_iter().filter(|t| t.state.is_finished());
+        forgotten.iter().cloned().chain(finished).collect()
     }
 
     /// Aborts what has expired.
@@ -298,19 +399,23 @@ impl Cluster {
         let Settings { label_keep, label_keep_max, .. } = self.settings;
         let mut ledger = self.ledger();
         let forgotten = ledger.forget_finished(self.clock.now_ms(), label_keep, label_keep_max);
-        for (database, store) in &self.stores {
-            let ids: Vec<i64> = forgotten.iter().filter(|t| t.database == *database).map(|t| t.id).collect();
+        for (database, store) in self.stores() {
+            let ids: Vec<i64> = forgotten.iter().filter(|t| t.database == database).map(|t| t.id).collect();
             if !ids.is_empty() {
                 store.forget(ids);
             }
         }
+        let mut history = self.forgotten.lock().unwrap_or_else(PoisonError::into_inner);
+        history.extend(forgotten);
+        let surplus = history.len().saturating_sub(HISTORY_MAX);
+        history.drain(..surplus);
     }
 
     /// What a frontend's restart loses: transactions in PREPARE, and which backend a label went to.
     pub(crate) fn restart_frontend(&self) {
         let mut ledger = self.ledger();
         for lost in ledger.forget_unprepared() {
-            if let Some(store) = self.stores.get(&lost.database) {
+            if let Some(store) = self.store(&lost.database) {
                 store.drop_rows(lost.id);
             }
         }
@@ -330,7 +435,7 @@ impl Cluster {
 
     /// Carries out what was told and closes the files. Blocks.
     pub(crate) fn close(&self) {
-        for store in self.stores.values() {
+        for (_, store) in self.stores() {
             store.close();
         }
     }

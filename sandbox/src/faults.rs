@@ -28,6 +28,8 @@ pub enum Call {
     State,
     /// StarRocks and Doris `_cancel`.
     Cancel,
+    /// SQL over HTTP, Doris' page of settings.
+    Query,
 }
 
 /// A node of the cluster.

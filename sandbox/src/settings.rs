@@ -9,6 +9,8 @@ use crate::table::EngineKind;
 /// The defaults are the engines' (StarRocks 4.0, Doris 3.x); a test sets what it needs smaller.
 #[derive(Clone, Debug)]
 pub struct Settings {
+    /// Version that the frontend tells, in the engine's own form.
+    pub version: String,
     /// Life of a transaction in PREPARE without a `timeout` header.
     pub load_timeout: Duration,
     /// Life of a prepared transaction (`prepared_transaction_default_timeout_second`, Doris
@@ -46,6 +48,7 @@ impl Settings {
     #[must_use]
     pub fn of(kind: EngineKind) -> Self {
         let common = Self {
+            version: "4.0.7-sandbox".to_owned(),
             load_timeout: Duration::from_secs(600),
             prepared_timeout: Duration::from_secs(86_400),
             sweep_interval: Duration::from_secs(30),
@@ -63,6 +66,7 @@ impl Settings {
         match kind {
             EngineKind::StarRocks => common,
             EngineKind::Doris => Self {
+                version: "doris-3.0.8-sandbox".to_owned(),
                 load_timeout: Duration::from_secs(259_200),
                 prepared_timeout: Duration::from_secs(3600),
                 label_keep: Duration::from_secs(43_200),

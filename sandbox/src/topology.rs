@@ -1,4 +1,5 @@
-//! The nodes of a sandbox: a frontend, a backend and the admin port, each on a loopback port of its own.
+//! The nodes of a sandbox: a frontend with HTTP and MySQL interfaces, a backend and the admin port, each on a loopback
+//! port of its own.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -16,9 +17,10 @@ use crate::ddl::{self, DdlError};
 use crate::faults::{Fault, FaultCount};
 use crate::http::{bind, serve};
 use crate::settings::Settings;
-use crate::store::StoreError;
+use crate::sql::{Nodes, Server};
+use crate::store::{StoreError, definitions};
 use crate::table::EngineKind;
-use crate::{doris, starrocks};
+use crate::{doris, mysql, starrocks};
 
 /// How often the clock is read to see whether a sweep is due.
 const TICK: Duration = Duration::from_millis(200);
@@ -53,6 +55,7 @@ pub struct Builder {
     frontend_port: u16,
     backend_port: u16,
     admin_port: u16,
+    query_port: u16,
     settings: Settings,
 }
 
@@ -67,6 +70,7 @@ impl Builder {
             frontend_port: 0,
             backend_port: 0,
             admin_port: 0,
+            query_port: 0,
             settings: Settings::of(kind),
         }
     }
@@ -101,6 +105,13 @@ impl Builder {
         self
     }
 
+    /// Port of the frontend's MySQL interface; 0, the default, picks a free one.
+    #[must_use]
+    pub fn query_port(mut self, port: u16) -> Self {
+        self.query_port = port;
+        self
+    }
+
     /// Changes timeouts, limits and retention.
     #[must_use]
     pub fn settings(mut self, change: impl FnOnce(&mut Settings)) -> Self {
@@ -113,7 +124,7 @@ impl Builder {
     /// # Errors
     /// When the DDL can't be read, a port is taken, or the directory can't be used.
     pub async fn start(self) -> Result<Sandbox, StartError> {
-        let schema = ddl::read(self.kind, &self.ddl)?;
+        let mut schema = ddl::read(self.kind, &self.ddl)?;
         let io = |what: &str| {
             let what = what.to_owned();
             move |source| StartError::Io { what, source }
@@ -126,24 +137,34 @@ impl Builder {
             }
         };
         std::fs::create_dir_all(&dir).map_err(io(&format!("make the directory {}", dir.display())))?;
+        for (database, made) in definitions(&dir)? {
+            for ddl in made {
+                schema.add_unless_declared(ddl::read(self.kind, &ddl)?);
+            }
+            schema.add_database(&database);
+        }
         let (frontend_listener, frontend) =
             bind(self.frontend_port).await.map_err(io(&format!("listen on port {}", self.frontend_port)))?;
         let (backend_listener, backend) =
             bind(self.backend_port).await.map_err(io(&format!("listen on port {}", self.backend_port)))?;
         let (admin_listener, admin) =
             bind(self.admin_port).await.map_err(io(&format!("listen on port {}", self.admin_port)))?;
+        let (query_listener, query) =
+            bind(self.query_port).await.map_err(io(&format!("listen on port {}", self.query_port)))?;
         let account = Account { user: self.user, password: self.password };
         let cluster = Cluster::open(self.settings, account, schema, &dir)?;
 
         let (stop, stopped) = watch::channel(false);
         let mut tasks = Vec::new();
-        let (c, kind) = (Arc::clone(&cluster), self.kind);
+        let kind = self.kind;
+        let server = Arc::new(Server::new(kind, Arc::clone(&cluster), Nodes { frontend, backend, query }));
+        let s = Arc::clone(&server);
         tasks.push(tokio::spawn(serve(frontend_listener, stopped.clone(), move |request| {
-            let cluster = Arc::clone(&c);
+            let server = Arc::clone(&s);
             async move {
                 match kind {
-                    EngineKind::StarRocks => starrocks::frontend::answer(cluster, backend, request).await,
-                    EngineKind::Doris => doris::frontend::answer(cluster, backend, request).await,
+                    EngineKind::StarRocks => starrocks::frontend::answer(server, request).await,
+                    EngineKind::Doris => doris::frontend::answer(server, request).await,
                 }
             }
         })));
@@ -161,8 +182,9 @@ impl Builder {
         tasks.push(tokio::spawn(serve(admin_listener, stopped.clone(), move |request| {
             admin::answer(Arc::clone(&c), request)
         })));
+        tasks.push(tokio::spawn(mysql::serve(query_listener, stopped.clone(), server)));
         tasks.push(tokio::spawn(housekeeping(Arc::clone(&cluster), stopped)));
-        Ok(Sandbox { kind, frontend, backend, admin, cluster, stop, tasks, _temporary: temporary })
+        Ok(Sandbox { kind, frontend, backend, query, admin, cluster, stop, tasks, _temporary: temporary })
     }
 }
 
@@ -193,6 +215,8 @@ pub struct Sandbox {
     pub frontend: SocketAddr,
     /// The backend's address, where redirects lead.
     pub backend: SocketAddr,
+    /// The address of the frontend's MySQL interface.
+    pub query: SocketAddr,
     /// The admin port's address.
     pub admin: SocketAddr,
     cluster: Arc<Cluster>,

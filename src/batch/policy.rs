@@ -104,16 +104,20 @@ impl Tally {
     }
 }
 
+/// What stands beside an intent, in characters: version, origin, topic id, cluster, plan, trail.
+pub const BESIDE_INTENT: usize = 256;
+
 /// Partitions that one batch over so many tables can move: their intents are stored in one OffsetCommit.
 pub fn partitions_max(tables: usize) -> usize {
-    /// What stands beside an intent: version, origin, topic id, plan, trail.
-    const BESIDE_INTENT: usize = 256;
     metadata::METADATA_MAX_TOTAL / (metadata::intent_room(tables) + BESIDE_INTENT)
 }
 
 /// Tables that the routes of one topic can feed: an intent names all of them.
 pub fn tables_max() -> usize {
-    (1..).take_while(|tables| metadata::intent_room(*tables) + 256 <= metadata::METADATA_MAX).last().unwrap_or(1)
+    (1..)
+        .take_while(|tables| metadata::intent_room(*tables) + BESIDE_INTENT <= metadata::METADATA_MAX)
+        .last()
+        .unwrap_or(1)
 }
 
 #[cfg(test)]

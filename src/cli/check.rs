@@ -1,17 +1,23 @@
-//! `loadlock check`: everything that can be said about a configuration without asking anybody.
+//! `loadlock check`: everything that can be said about a configuration without asking anybody, and with `--online` what
+//! Kafka and the engine say to it.
 
 use clap::Args;
 
-use super::report::Console;
+use super::report::{Console, Failure};
 use super::{Exit, Selection, Stop};
 use crate::config::{
     Cipher, Config, Encoding, EngineKind, Pipeline, RejectPolicy, Route, Start, counted, show_duration, show_size,
 };
+use crate::load::Loader;
+use crate::preflight::{self, Look, Severity};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     #[command(flatten)]
     selection: Selection,
+    /// Ask Kafka and the engine, too; changes nothing there
+    #[arg(long)]
+    online: bool,
 }
 
 pub(super) fn run(arguments: &Arguments, console: &mut Console<'_>) -> Result<Exit, Stop> {
@@ -29,8 +35,36 @@ pub(super) fn run(arguments: &Arguments, console: &mut Console<'_>) -> Result<Ex
         console.line(&line);
     }
     console.line("");
+    if arguments.online {
+        return online(&config, console);
+    }
     console.line("checked offline: neither Kafka nor the engine was asked");
     Ok(Exit::Drained)
+}
+
+/// What `run` would find on its start.
+fn online(config: &Config, console: &mut Console<'_>) -> Result<Exit, Stop> {
+    let loader = Loader::new(&config.engine).map_err(|error| {
+        Failure::new(Exit::Config, "config", "the connection to the engine can't be set up").caused_by(&error)
+    })?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| {
+        Failure::new(Exit::GaveUp, "system", "the threads of the process can't be started").caused_by(&error)
+    })?;
+    let Look { findings, away } = runtime.block_on(preflight::look(config, &loader));
+    // A question that nobody answers must not keep the process.
+    runtime.shutdown_background();
+    for finding in &findings {
+        console.finding(finding);
+    }
+    if !away.is_empty() {
+        let what = format!("not everything could be asked: {}", away.join("; "));
+        return Err(Failure::new(Exit::Unreachable, "unreachable", what).into());
+    }
+    let count = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
+    let (refused, warned) = (count(Severity::Refuse), count(Severity::Warn));
+    let (errors, warnings) = (counted(refused, "error"), counted(warned, "warning"));
+    console.line(&format!("checked online: Kafka and the engine were asked; {errors}, {warnings}"));
+    Ok(if refused > 0 { Exit::NeedsPerson } else { Exit::Drained })
 }
 
 fn summary(config: &Config) -> [String; 3] {

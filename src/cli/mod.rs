@@ -2,6 +2,7 @@
 
 mod check;
 mod exit;
+mod offsets;
 pub mod produce;
 pub mod report;
 mod run;
@@ -14,6 +15,7 @@ use clap::{Args, Parser, Subcommand};
 
 pub use exit::Exit;
 use report::{Console, Failure};
+pub use run::run_with;
 
 use crate::config::{Config, Warning};
 
@@ -39,8 +41,11 @@ Exit codes:
 enum Verb {
     /// Run the routes of a configuration until SIGTERM or Ctrl-C
     Run(run::Arguments),
-    /// Check a configuration without asking Kafka or the engine
+    /// Check a configuration; without --online neither Kafka nor the engine is asked
     Check(check::Arguments),
+    /// Look at the positions of a configuration's groups, and mend them
+    #[command(subcommand)]
+    Offsets(offsets::Verb),
     /// Write records to a topic as its route expects them, for tests and trials
     Produce(produce::Arguments),
 }
@@ -109,6 +114,7 @@ pub fn main() -> ExitCode {
     let done = match cli.verb {
         Verb::Run(arguments) => run::run(&arguments),
         Verb::Check(arguments) => check::run(&arguments, &mut console),
+        Verb::Offsets(verb) => offsets::run(&verb, &mut console),
         Verb::Produce(arguments) => produce::run(&arguments, &mut console),
     };
     match done {

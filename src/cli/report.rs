@@ -6,6 +6,7 @@ use std::io::{IsTerminal, Write};
 
 use super::Exit;
 use crate::config::{Excerpt, Problem, Problems, Severity, counted};
+use crate::preflight::{self, Finding};
 
 const RED: &str = "\x1b[1;31m";
 const YELLOW: &str = "\x1b[1;33m";
@@ -138,6 +139,18 @@ impl<'w> Console<'w> {
         if let Some(hint) = &problem.hint {
             self.hint(hint);
         }
+    }
+
+    /// One finding of preflight.
+    pub fn finding(&mut self, finding: &Finding) {
+        let (colour, word) = match finding.severity {
+            preflight::Severity::Refuse => (RED, "error"),
+            preflight::Severity::Warn => (YELLOW, "warning"),
+            preflight::Severity::Note => (BLUE, "note"),
+        };
+        let head = self.painted(colour, &format!("{word}[{}]", finding.name));
+        self.note(&format!("{head}: {finding}"));
+        self.hint(&finding.remedy);
     }
 
     fn excerpt(&mut self, excerpt: &Excerpt, line: usize, severity: Severity) {

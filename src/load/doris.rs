@@ -6,8 +6,10 @@
 use std::collections::BTreeMap;
 
 use http::Method;
+use serde_json::{Value, json};
 
 use super::engine::{Call, Engine, Fields, Reply, Response, Step, clean, column_list, encode, seconds, sort};
+use super::question::{self, Listed, Question, named, quoted};
 use super::{Class, Failure, Target, TxnName, TxnState};
 use crate::config::Timeouts;
 use crate::decode::Framing;
@@ -210,6 +212,62 @@ impl Engine for Doris {
             }
         }
     }
+
+    /// `StmtExecutionAction`: the frontend asks itself over MySQL, as this user. Newer versions stream the answer unless
+    /// told otherwise.
+    fn query(&self, sql: &str) -> Question {
+        let mut question = Question::post("/api/query/internal/information_schema", &json!({ "stmt": sql }));
+        question.headers.push(("x-doris-stream".to_owned(), "false".to_owned()));
+        question
+    }
+
+    fn listed(&self, answer: &Response) -> Result<Listed, String> {
+        let data = enveloped(answer)?;
+        let columns = data.get("meta").map(question::columns).unwrap_or_default();
+        let rows = data.get("data").and_then(Value::as_array).ok_or("the answer has no rows")?;
+        let rows = rows.iter().map(|row| question::row(row, &columns)).collect();
+        Ok(Listed { columns, rows })
+    }
+
+    fn version(&self) -> &'static str {
+        "SELECT @@version_comment"
+    }
+
+    /// All of them on one page (`ConfigController`), for which a user needs the privilege ADMIN.
+    fn settings(&self, _names: &[&str]) -> Vec<Question> {
+        vec![Question::get("/rest/v1/config/fe")]
+    }
+
+    fn settings_in(&self, answer: &Response) -> Result<BTreeMap<String, String>, String> {
+        let data = enveloped(answer)?;
+        let columns = ["Name", "Value"].map(str::to_owned).to_vec();
+        let rows = data.get("rows").and_then(Value::as_array).ok_or("the answer has no settings")?;
+        let rows = rows.iter().map(|row| question::row(row, &columns)).collect();
+        Ok(Listed { columns, rows }.pairs("Name", "Value"))
+    }
+
+    /// What `SHOW TRANSACTION` has forgotten is forgotten.
+    fn history(&self, _txn: &TxnName) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn labels_like(&self, database: &str, pattern: &str) -> String {
+        format!("SHOW TRANSACTION FROM {} WHERE label LIKE {}", named(database), quoted(pattern))
+    }
+}
+
+/// What is in the frontend's envelope: `msg`, `code`, `data`.
+fn enveloped(answer: &Response) -> Result<Value, String> {
+    if answer.status != 200 {
+        return Err(question::refusal(answer));
+    }
+    let mut envelope = question::values(&answer.body)?.into_iter().next().unwrap_or_default();
+    if envelope.get("code").and_then(Value::as_i64) == Some(0) {
+        return Ok(envelope["data"].take());
+    }
+    let text = |name| envelope.get(name).and_then(Value::as_str).map(clean);
+    let said: Vec<String> = ["msg", "data"].into_iter().filter_map(text).collect();
+    Err(said.join(": "))
 }
 
 fn contains(text: &str, sign: &str) -> bool {

@@ -1,8 +1,11 @@
 //! What StarRocks and Doris have in common: the calls of a load and what their answers mean. Pure: a [`Call`] is data
 //! that the HTTP client performs, a [`Response`] is data that it brings back.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value};
 
+use super::question::{Listed, Question};
 use super::{Class, Counts, Failure, Target, TxnName, TxnState};
 use crate::decode::Framing;
 use crate::domain::TxnId;
@@ -34,6 +37,28 @@ pub trait Engine: Send + Sync {
     fn state(&self, txn: &TxnName) -> Call;
     /// Says what an answer means.
     fn read(&self, step: Step, answer: &Response) -> Reply;
+
+    /// A question in SQL that only reads.
+    fn query(&self, sql: &str) -> Question;
+    /// Rows of the answer to such a question.
+    ///
+    /// # Errors
+    /// The engine's words if it refused, or what is wrong with the answer.
+    fn listed(&self, answer: &Response) -> Result<Listed, String>;
+    /// SQL whose one cell holds the engine's version.
+    fn version(&self) -> &'static str;
+    /// Questions that together tell these settings of the frontends.
+    fn settings(&self, names: &[&str]) -> Vec<Question>;
+    /// Settings in an answer to one of them.
+    ///
+    /// # Errors
+    /// As [`Engine::listed`].
+    fn settings_in(&self, answer: &Response) -> Result<BTreeMap<String, String>, String>;
+    /// SQL about the end of a load that the engine itself has forgotten: a row is there only if it became visible. Each
+    /// looks in another place; none where the engine keeps no such history.
+    fn history(&self, txn: &TxnName) -> Vec<String>;
+    /// SQL whose column `label` names loads of a database that are remembered; `%` in the pattern is any text.
+    fn labels_like(&self, database: &str, pattern: &str) -> String;
 }
 
 /// The calls of a load transaction.

@@ -1,16 +1,20 @@
 //! The handles: [`Loader`] for the process, [`Load`] for one transaction that is being filled.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::engine::{Call, Engine, Reply, Step};
-use super::http::{Client, Outcome, SetupError, Trouble, Upload};
+use super::engine::{Call, Engine, Reply, Response, Step};
+use super::http::{Client, Network, Outcome, SetupError, Trouble, Upload};
+use super::question::{Listed, Question, Unanswered};
 use super::task::{self, Finished, Message};
 use super::{Answer, Class, Doris, Failed, Failure, Prepared, Rows, StarRocks, Target, TxnName, TxnState};
 use crate::config::{self, EngineKind, Timeouts};
 use crate::decode::Framing;
+use crate::random::Random;
 
 /// Loads into one engine. Cheap to clone; one per process.
 #[derive(Clone)]
@@ -23,6 +27,7 @@ pub(super) struct Shared {
     pub(super) engine: Box<dyn Engine>,
     pub(super) http: Client,
     pub(super) timeouts: Timeouts,
+    pub(super) random: Random,
     /// Load tasks that have not ended, roll-backs included.
     running: watch::Sender<usize>,
 }
@@ -33,11 +38,19 @@ impl Loader {
     /// # Errors
     /// When the address list or the certificates can't be used.
     pub fn new(config: &config::Engine) -> Result<Self, SetupError> {
+        Self::over(config, Network::tcp(config.ca_file.as_ref())?, Random::system())
+    }
+
+    /// The same over another network, with other randomness.
+    ///
+    /// # Errors
+    /// When the address list can't be used.
+    pub fn over(config: &config::Engine, network: Network, random: Random) -> Result<Self, SetupError> {
         let engine: Box<dyn Engine> = match config.kind {
             EngineKind::StarRocks => Box::new(StarRocks::new(config.timeouts)),
             EngineKind::Doris => Box::new(Doris::new(config.timeouts)),
         };
-        Self::with_engine(config, engine)
+        Self::with(config, engine, network, random)
     }
 
     /// The same with a dialect that the caller has set up, whatever `config.kind` says.
@@ -45,14 +58,28 @@ impl Loader {
     /// # Errors
     /// As [`Loader::new`].
     pub fn with_engine(config: &config::Engine, engine: Box<dyn Engine>) -> Result<Self, SetupError> {
-        let http = Client::new(config)?;
-        let shared = Shared { engine, http, timeouts: config.timeouts, running: watch::Sender::new(0) };
+        Self::with(config, engine, Network::tcp(config.ca_file.as_ref())?, Random::system())
+    }
+
+    fn with(
+        config: &config::Engine,
+        engine: Box<dyn Engine>,
+        network: Network,
+        random: Random,
+    ) -> Result<Self, SetupError> {
+        let http = Client::new(config, network)?;
+        let shared = Shared { engine, http, timeouts: config.timeouts, random, running: watch::Sender::new(0) };
         Ok(Self { shared: Arc::new(shared) })
     }
 
     /// How rows have to stand in the bytes given to [`Load::push`].
     pub fn framing(&self) -> Framing {
         self.shared.engine.framing()
+    }
+
+    /// Where its random bits come from.
+    pub fn random(&self) -> &Random {
+        &self.shared.random
     }
 
     /// Opens a load and returns at once. The work runs in a task of its own, which outlives a dropped [`Load`] for as
@@ -86,6 +113,63 @@ impl Loader {
     /// When no frontend gives an answer that can be read.
     pub async fn state(&self, txn: &TxnName) -> Result<TxnState, Failure> {
         self.shared.state(txn).await
+    }
+
+    /// Asks in SQL, at any frontend that answers. For questions that help and decide nothing alone.
+    ///
+    /// # Errors
+    /// When no frontend has answered, or the engine refuses the question: it is too old, or the user has no right.
+    pub async fn query(&self, sql: &str) -> Result<Listed, Unanswered> {
+        let engine = &self.shared.engine;
+        self.shared.question(&engine.query(sql), |answer| engine.listed(answer)).await
+    }
+
+    /// The engine's version, in its own words.
+    ///
+    /// # Errors
+    /// As [`Loader::query`].
+    pub async fn version(&self) -> Result<String, Unanswered> {
+        let listed = self.query(self.shared.engine.version()).await?;
+        let none = || Unanswered { what: "the answer has no version".to_owned(), passing: false };
+        listed.first().map(ToOwned::to_owned).ok_or_else(none)
+    }
+
+    /// These settings of the frontends; those that it does not know are absent.
+    ///
+    /// # Errors
+    /// As [`Loader::query`].
+    pub async fn settings(&self, names: &[&str]) -> Result<BTreeMap<String, String>, Unanswered> {
+        let engine = &self.shared.engine;
+        let questions = engine.settings(names);
+        let answers = questions.iter().map(|question| self.shared.question(question, |a| engine.settings_in(a)));
+        let answers: Vec<_> = join_all(answers).await.into_iter().collect::<Result<_, _>>()?;
+        Ok(answers.into_iter().flatten().filter(|(name, _)| names.contains(&name.as_str())).collect())
+    }
+
+    /// True if the engine's load history says that this load became visible.
+    ///
+    /// # Errors
+    /// When the history has no such entry and a part of it could not be asked; false needs all of it.
+    pub async fn history_has(&self, txn: &TxnName) -> Result<bool, Unanswered> {
+        let mut missing = None;
+        for sql in self.shared.engine.history(txn) {
+            match self.query(&sql).await {
+                Ok(listed) if !listed.rows.is_empty() => return Ok(true),
+                Ok(_) => {}
+                Err(unanswered) => missing = Some(unanswered),
+            }
+        }
+        missing.map_or(Ok(false), Err)
+    }
+
+    /// A label like this pattern that the engine remembers in the database; `%` is any text.
+    ///
+    /// # Errors
+    /// As [`Loader::query`].
+    pub async fn label_like(&self, database: &str, pattern: &str) -> Result<Option<String>, Unanswered> {
+        let listed = self.query(&self.shared.engine.labels_like(database, pattern)).await?;
+        let label = listed.column("label").next().map(ToOwned::to_owned);
+        Ok(label)
     }
 
     /// Waits until no load is open and every roll-back in the background has ended, at most for `limit`; true if so.
@@ -274,6 +358,31 @@ impl Shared {
                 Class::Away | Class::Busy | Class::Unclear => Answer::Unclear(failure),
             },
         }
+    }
+
+    /// Asks one frontend after the other until one answers; a frontend that can't read at the moment is passed over.
+    async fn question<T>(
+        &self,
+        question: &Question,
+        read: impl Fn(&Response) -> Result<T, String>,
+    ) -> Result<T, Unanswered> {
+        let mut last = Unanswered { what: "there is no frontend".to_owned(), passing: false };
+        for number in self.http.frontends() {
+            match self.http.ask(number, question).await {
+                Ok((at, answer)) => match read(&answer) {
+                    Ok(answer) => return Ok(answer),
+                    Err(what) => {
+                        let passing = matches!(answer.status, 502..=504);
+                        last = Unanswered { what: format!("{at}: {what}"), passing };
+                        if !passing {
+                            return Err(last);
+                        }
+                    }
+                },
+                Err(what) => last = Unanswered { what, passing: true },
+            }
+        }
+        Err(last)
     }
 
     pub(super) async fn abort(&self, txn: &TxnName) -> Answer {

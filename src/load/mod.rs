@@ -4,6 +4,7 @@
 //! is asked and what its answers mean is pure ([`engine`], with the two dialects); `http` performs it.
 
 pub mod engine;
+pub mod question;
 pub mod retry;
 
 mod doris;
@@ -21,8 +22,9 @@ use tokio::sync::OwnedSemaphorePermit;
 
 pub use doris::Doris;
 pub use failure::{Class, ERROR_LOG_BYTES, Failed, Failure};
-pub use http::SetupError;
+pub use http::{Network, Opened, SetupError, Stream};
 pub use loader::{Load, Loader};
+pub use question::{Listed, Unanswered};
 pub use starrocks::{BODY_LIMIT, StarRocks};
 
 pub use crate::domain::TxnState;

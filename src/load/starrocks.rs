@@ -6,8 +6,10 @@
 use std::collections::BTreeMap;
 
 use http::Method;
+use serde_json::{Value, json};
 
 use super::engine::{Call, Engine, Fields, Reply, Response, Step, clean, column_list, encode, seconds, sort};
+use super::question::{self, Listed, Question, quoted};
 use super::{Class, Failure, Target, TxnName, TxnState};
 use crate::config::Timeouts;
 use crate::decode::Framing;
@@ -233,6 +235,67 @@ impl Engine for StarRocks {
         } else {
             fields.failed(class(step, &said), &said)
         }
+    }
+
+    /// SQL over HTTP came with 3.2 (`ExecuteSqlAction`): SELECT and SHOW only, and only on a frontend that can read.
+    fn query(&self, sql: &str) -> Question {
+        Question::post("/api/v1/catalogs/default_catalog/sql", &json!({ "query": sql }))
+    }
+
+    /// Objects behind each other; the one with the statistics comes last (`HttpResultSender`, `JsonSerializer`). A SHOW
+    /// has everything in one object, and its rows are objects.
+    fn listed(&self, answer: &Response) -> Result<Listed, String> {
+        if answer.status != 200 {
+            return Err(question::refusal(answer));
+        }
+        let (mut listed, mut whole) = (Listed::default(), false);
+        for object in question::values(&answer.body)? {
+            if let Some(meta) = object.get("meta") {
+                listed.columns = question::columns(meta);
+            }
+            match object.get("data") {
+                Some(Value::Array(rows)) if rows.iter().any(Value::is_object) => {
+                    listed.rows.extend(rows.iter().map(|row| question::row(row, &listed.columns)));
+                }
+                // A SHOW without rows: its object has its columns, too.
+                Some(Value::Array(rows)) if rows.is_empty() && object.get("meta").is_some() => {}
+                Some(cells) => listed.rows.push(question::row(cells, &listed.columns)),
+                None => {}
+            }
+            whole |= object.get("statistics").is_some();
+        }
+        if whole { Ok(listed) } else { Err("the answer broke off".to_owned()) }
+    }
+
+    fn version(&self) -> &'static str {
+        "SELECT current_version()"
+    }
+
+    /// One by one: all of them together are more than is read of an answer. Needs the privilege OPERATE on SYSTEM.
+    fn settings(&self, names: &[&str]) -> Vec<Question> {
+        let ask = |name: &&str| self.query(&format!("ADMIN SHOW FRONTEND CONFIG LIKE {}", quoted(name)));
+        names.iter().map(ask).collect()
+    }
+
+    fn settings_in(&self, answer: &Response) -> Result<BTreeMap<String, String>, String> {
+        Ok(self.listed(answer)?.pairs("Key", "Value"))
+    }
+
+    /// `loads` shows what the frontend still has in memory, `loads_history` is a table that is written behind it
+    /// (`LoadsHistorySyncer`).
+    fn history(&self, txn: &TxnName) -> Vec<String> {
+        let (label, database) = (quoted(&txn.label.0), quoted(&txn.table.database));
+        let from = |place: &str| {
+            format!("SELECT label FROM {place} WHERE label = {label} AND db_name = {database} AND state = 'FINISHED'")
+        };
+        vec![from("information_schema.loads"), from("_statistics_.loads_history")]
+    }
+
+    fn labels_like(&self, database: &str, pattern: &str) -> String {
+        let (database, pattern) = (quoted(database), quoted(pattern));
+        format!(
+            "SELECT label FROM information_schema.loads WHERE db_name = {database} AND label LIKE {pattern} LIMIT 1"
+        )
     }
 }
 

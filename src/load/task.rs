@@ -13,6 +13,7 @@ use super::loader::{Miss, Performed, Running, Shared};
 use super::{Answer, Class, Counts, Failure, Prepared, Rows, Target, TxnName, TxnState, retry};
 use crate::decode::Framing;
 use crate::domain::Delivery;
+use crate::telemetry::STEPS;
 
 /// Pause before a call is repeated that found the label busy, and between two looks at a state.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -60,6 +61,7 @@ pub(super) async fn run(
     match prepared {
         None => {}
         Some(Ok((reply, prepared))) => {
+            tracing::trace!(target: STEPS, point = "load.prepared");
             let (seen, taken) = oneshot::channel();
             if reply.send(Finished { prepared, seen }).is_ok() && taken.await.is_ok() {
                 return;
@@ -96,6 +98,7 @@ impl Work<'_> {
         inbox: &mut mpsc::UnboundedReceiver<Message>,
     ) -> Result<(oneshot::Sender<Finished>, Option<Counts>), Failure> {
         self.begin().await?;
+        tracing::trace!(target: STEPS, point = "load.begun");
         let mut counts = None;
         let Some(mut next) = inbox.recv().await else { return nobody_is_left().await };
         loop {
@@ -152,6 +155,7 @@ impl Work<'_> {
             if !send(&mut upload, rows, start).await {
                 return Err(self.ended_early(call.step, upload).await);
             }
+            tracing::trace!(target: STEPS, point = "load.rows");
             tokio::select! {
                 biased;
                 () = upload.ended() => return Err(self.ended_early(call.step, upload).await),
@@ -169,13 +173,16 @@ impl Work<'_> {
         if array && upload.send(Bytes::from_static(b"]")).await.is_err() {
             return Err(self.ended_early(call.step, upload).await);
         }
-        match self.finish(call.step, upload).await {
+        let counts = match self.finish(call.step, upload).await {
             // Only a load in one phase has its effect here, so only its lost answer is worth asking for.
             Err(failure) if failure.class == Class::Unclear && call.step == Step::LoadAtOnce => {
-                self.await_state(failure).await.map(|()| (next, None))
+                self.await_state(failure).await?;
+                None
             }
-            done => done.map(|counts| (next, counts)),
-        }
+            done => done?,
+        };
+        tracing::trace!(target: STEPS, point = "load.sent");
+        Ok((next, counts))
     }
 
     /// Ends a body and reads what the engine says to it.
@@ -299,7 +306,7 @@ impl Work<'_> {
                     if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                         return Err(failure);
                     }
-                    outage.wait(&failure).await;
+                    outage.wait(&failure, self.shared.random.jitter()).await;
                 }
                 Err(Miss::Failed(failure)) => return Err(Failure { id: failure.id.or(self.txn.id), ..failure }),
                 Ok(Performed::Replied { reply: Reply::Again(_), .. }) if busy < BUSY_LABEL_TRIES => {
@@ -328,6 +335,7 @@ impl Work<'_> {
         if !self.opened {
             return;
         }
+        tracing::trace!(target: STEPS, point = "load.roll-back");
         for attempt in 1..=ROLL_BACK_TRIES {
             match self.shared.abort(&self.txn).await {
                 Answer::Done => return tracing::debug!(label = %self.txn.label, "rolled back"),
@@ -343,7 +351,7 @@ impl Work<'_> {
             if matches!(state, Ok(TxnState::Unknown | TxnState::Aborted { .. })) {
                 return;
             }
-            if let Some(pause) = retry::delay(Class::Away, attempt, retry::jitter()) {
+            if let Some(pause) = retry::delay(Class::Away, attempt, self.shared.random.jitter()) {
                 sleep(pause).await;
             }
         }
@@ -361,12 +369,12 @@ struct Outage {
 }
 
 impl Outage {
-    async fn wait(&mut self, failure: &Failure) {
+    async fn wait(&mut self, failure: &Failure, jitter: f64) {
         self.attempts = self.attempts.saturating_add(1);
         if self.attempts == 1 {
             tracing::warn!(reason = %failure, "no frontend can be reached; waiting for it");
         }
-        if let Some(pause) = retry::delay(Class::Away, self.attempts, retry::jitter()) {
+        if let Some(pause) = retry::delay(Class::Away, self.attempts, jitter) {
             sleep(pause).await;
         }
     }

@@ -3,10 +3,10 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::time::Instant;
 
 use bytes::Bytes;
 use tokio::task::{JoinError, JoinHandle};
+use tokio::time::Instant;
 
 use super::Pipeline;
 use crate::batch::{SealReason, policy};
@@ -102,7 +102,7 @@ impl Pipeline {
             self.absorb(chunk);
         }
         let Some(filling) = &self.filling else { return };
-        let full = filling.tally.is_full(&self.limits, Instant::now());
+        let full = filling.tally.is_full(&self.limits, Instant::now().into_std());
         if filling.reload.is_some() {
             // A settlement loads exactly its ranges, however long that takes.
             if self.reload_is_complete() {
@@ -164,7 +164,7 @@ impl Pipeline {
             tally.rows += rows;
             tally.bytes += bytes;
             tally.records += records;
-            tally.since = tally.since.or_else(|| (!decoded.read.is_empty()).then(Instant::now));
+            tally.since = tally.since.or_else(|| (!decoded.read.is_empty()).then(|| Instant::now().into_std()));
         }
         self.rejects(&chunk, records, &decoded.rejects);
     }

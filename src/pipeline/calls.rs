@@ -14,17 +14,14 @@ use crate::config::Start;
 use crate::dead_letter::{DeadLetter, DeadLetters};
 use crate::domain::{Partition, PositionToStore, TxnState};
 use crate::load::{Answer, Class, Load, Loader, TxnName, retry};
+use crate::random::Random;
 use crate::source::{PositionsRead, Recorded, SourceError};
 
 /// Pause before an OffsetCommit is sent again, and between reads that fail.
 const KAFKA_PAUSE: Duration = Duration::from_millis(500);
 
-/// An engine that says UNKNOWN is asked again so often before it is believed: after a fail-over the new leader may
-/// not have caught up.
-const UNKNOWN_MEANS_IT: u32 = 3;
-
 impl Pipeline {
-    fn call(&mut self, task: impl Future<Output = Option<Event>> + Send + 'static) {
+    pub(super) fn call(&mut self, task: impl Future<Output = Option<Event>> + Send + 'static) {
         self.calls.spawn(task);
     }
 
@@ -35,10 +32,10 @@ impl Pipeline {
         self.call(async move {
             loop {
                 match source.read_positions(partitions.iter().copied().collect()).await {
-                    Ok(PositionsRead { stored, log, topic_id, .. }) => {
+                    Ok(PositionsRead { stored, log, topic_id, cluster_id }) => {
                         trouble.over();
                         identity.seen(topic_id.as_deref());
-                        return Some(Event::Positions { ticket, stored, log, topic_id, now_ms: now_ms() });
+                        return Some(Event::Positions { ticket, stored, log, topic_id, cluster_id, now_ms: now_ms() });
                     }
                     Err(error) if error.is_passing() => trouble.say(&error.to_string()),
                     Err(error) => return Some(Event::Halt(stop_for(&error))),
@@ -103,6 +100,7 @@ impl Pipeline {
         let dead = std::mem::take(&mut batch.dead);
         let tags: Vec<Tag> = loads.keys().filter_map(|route| self.tables.get(*route)).map(Tag::of_table).collect();
         let letters = self.dead_letters.clone();
+        let loader = self.loader.clone();
         let trouble = self.reporter.trouble("dead letters can't be written");
         let report = self.reporter.failures();
         let task = self.calls.spawn(async move {
@@ -119,7 +117,7 @@ impl Pipeline {
                 }
             }
             if let Some(letters) = letters {
-                write_dead_letters(&letters, &dead, &trouble).await;
+                write_dead_letters(&letters, &dead, &trouble, loader.random()).await;
             }
             Some(Event::Prepared { ticket, ids, now_ms: now_ms() })
         });
@@ -150,7 +148,7 @@ impl Pipeline {
         let loader = self.loader.clone();
         let trouble = self.reporter.trouble("a load can't be committed");
         self.call(async move {
-            pause(Class::Unclear, tries).await;
+            pause(loader.random(), Class::Unclear, tries).await;
             let not_committable = match loader.commit(&name(txn)).await {
                 Answer::Done => {
                     trouble.over();
@@ -187,7 +185,7 @@ impl Pipeline {
         let loader = self.loader.clone();
         let trouble = self.reporter.trouble("the state of a load can't be read");
         self.call(async move {
-            pause(Class::Unclear, tries).await;
+            pause(loader.random(), Class::Unclear, tries).await;
             let state = state_for_sure(&loader, &name(txn), &trouble).await;
             Some(Event::State { ticket, table, state })
         });
@@ -199,9 +197,9 @@ async fn state_for_sure(loader: &Loader, txn: &TxnName, trouble: &super::report:
     let mut failures = 0;
     loop {
         match loader.state(txn).await {
-            Ok(TxnState::Unknown) if unknown + 1 < UNKNOWN_MEANS_IT => {
+            Ok(TxnState::Unknown) if unknown + 1 < retry::UNKNOWN_MEANS_IT => {
                 unknown += 1;
-                pause(Class::Unclear, unknown).await;
+                pause(loader.random(), Class::Unclear, unknown).await;
             }
             Ok(state) => {
                 trouble.over();
@@ -210,14 +208,19 @@ async fn state_for_sure(loader: &Loader, txn: &TxnName, trouble: &super::report:
             Err(failure) => {
                 trouble.say(&failure.what);
                 failures += 1;
-                pause(Class::Away, failures).await;
+                pause(loader.random(), Class::Away, failures).await;
             }
         }
     }
 }
 
 /// Repeats until every letter is acknowledged: copies carry the same topic, partition and offset.
-async fn write_dead_letters(letters: &Arc<DeadLetters>, dead: &[DeadLetter], trouble: &super::report::Trouble) {
+async fn write_dead_letters(
+    letters: &DeadLetters,
+    dead: &[DeadLetter],
+    trouble: &super::report::Trouble,
+    random: &Random,
+) {
     let mut failures = 0;
     while !dead.is_empty() {
         match letters.write(dead).await {
@@ -225,19 +228,19 @@ async fn write_dead_letters(letters: &Arc<DeadLetters>, dead: &[DeadLetter], tro
             Err(why) => trouble.say(&why),
         }
         failures += 1;
-        pause(Class::Away, failures).await;
+        pause(random, Class::Away, failures).await;
     }
 }
 
-async fn pause(class: Class, tries: u32) {
+pub(super) async fn pause(random: &Random, class: Class, tries: u32) {
     if tries > 0
-        && let Some(wait) = retry::delay(class, tries, retry::jitter())
+        && let Some(wait) = retry::delay(class, tries, random.jitter())
     {
         tokio::time::sleep(wait).await;
     }
 }
 
-fn name(txn: Txn) -> TxnName {
+pub(super) fn name(txn: Txn) -> TxnName {
     TxnName { table: txn.table, label: txn.label, id: txn.id }
 }
 

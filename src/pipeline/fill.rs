@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
-use std::time::Instant;
+
+use tokio::time::Instant;
 
 use super::Pipeline;
 use super::assemble::Allowance;
@@ -69,7 +70,8 @@ impl Pipeline {
         if failures == 0 {
             self.source.fill(self.fence, starts);
         } else {
-            let wait = retry::delay(self.reporter.last_class(), failures, retry::jitter()).unwrap_or_default();
+            let wait =
+                retry::delay(self.reporter.last_class(), failures, self.loader.random().jitter()).unwrap_or_default();
             self.delayed = Some((Instant::now() + wait, starts));
         }
     }
@@ -98,8 +100,9 @@ impl Pipeline {
             let wanted = |(_, table): &(usize, &crate::domain::Table)| reload.tables.contains(&Tag::of_table(table));
             self.tables.iter().enumerate().filter(wanted).map(|(route, _)| route).collect()
         });
-        match random_nonce() {
-            Ok(nonce) => {
+        match self.loader.random().nonce() {
+            Ok(drawn) => {
+                let nonce = self.protocol.nonce(drawn);
                 self.filling = Some(Filling {
                     ticket,
                     nonce,
@@ -216,11 +219,4 @@ impl Pipeline {
         };
         reload.ends.iter().all(reached)
     }
-}
-
-/// 128 bits from the operating system's random source: no two attempts of any process draw the same (rule 5).
-fn random_nonce() -> Result<Nonce, getrandom::Error> {
-    let mut bytes = [0_u8; 16];
-    getrandom::fill(&mut bytes)?;
-    Ok(Nonce(u128::from_be_bytes(bytes)))
 }

@@ -2,7 +2,9 @@
 //! so its id is looked at again before positions are stored (rule 12).
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::commit::{Stop, StopCode};
 use crate::source::Control;

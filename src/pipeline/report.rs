@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::Pipeline;
+use crate::commit::invariants::{self, Count};
 use crate::commit::{Event, Notice, Stop, StopCode, Ticket, ranges_text};
 use crate::decode::Reject;
 use crate::domain::{Partition, Table};
@@ -181,9 +184,19 @@ impl Reporter {
             records = self.records,
             rows = self.rows,
             rejected = self.rejected,
+            invariants = %checked(&invariants::counts()),
             "left the group"
         );
     }
+}
+
+/// How often each invariant was looked at in this process: `EO-3 12, EO-4 12, …`, with those that were broken.
+fn checked(counts: &[Count]) -> String {
+    let shown = counts.iter().map(|Count { invariant, checked, violated }| match violated {
+        0 => format!("{invariant} {checked}"),
+        _ => format!("{invariant} {checked} (VIOLATED {violated})"),
+    });
+    shown.collect::<Vec<_>>().join(", ")
 }
 
 impl Pipeline {
@@ -236,10 +249,25 @@ impl Pipeline {
             bytes = tally.bytes,
             labels = %batch.labels.join(" "),
             sealed_by = %batch.reason,
-            fill_ms = ms(tally.since, batch.sealed_at),
+            fill_ms = ms(tally.since.map(Instant::from_std), batch.sealed_at),
             prepare_ms = ms(Some(batch.sealed_at), batch.prepared_at.unwrap_or(now)),
             commit_ms = ms(batch.prepared_at, now),
             "committed"
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commit::invariants::Invariant;
+
+    #[test]
+    fn the_last_line_tells_what_was_checked() {
+        let counts = [
+            Count { invariant: Invariant::IntentFirst, checked: 12, violated: 0 },
+            Count { invariant: Invariant::NeverBack, checked: 3, violated: 1 },
+        ];
+        assert_eq!(checked(&counts), "EO-3 12, EO-5 3 (VIOLATED 1)");
     }
 }

@@ -10,20 +10,24 @@ use tokio::task::JoinSet;
 use super::assemble::Allowance;
 use super::identity::Identity;
 use super::report::Reporter;
-use super::{Pipeline, ROLLED_BACK_WITHIN};
+use super::{Pipeline, ROLLED_BACK_WITHIN, evidence, lookout, mapping_tag, pipeline_tag};
 use crate::batch::{Limits, Progress, policy};
 use crate::cli::Exit;
-use crate::commit::{Protocol, Settings, StartWish, Stop, StopCode, Tag};
+use crate::commit::{Decide, Protocol, Settings, StartWish, Stop, StopCode, Tag};
 use crate::config::{self, Config, RejectPolicy, Start};
 use crate::dead_letter::DeadLetters;
 use crate::decode::Decoder;
 use crate::domain::Delivery;
 use crate::load::{BODY_LIMIT, Loader};
-use crate::source::{Source, SourceSpec, Tenure, client_config};
+use crate::source::{Source, SourceError, SourceSpec, Tenure, client_config};
+
+/// Makes what decides for one pipeline: [`Protocol`], or something weaker in a test that has to
+/// see what it leads to.
+pub type Decisions = fn(Settings) -> Box<dyn Decide>;
 
 /// Runs every pipeline until `stop` turns true and all are drained, or until each has stopped for a reason of its
 /// own. A pipeline that stops leaves the others alone; the process ends with the exit code of the first that stopped.
-pub async fn run_all(config: Config, stop: watch::Receiver<bool>) -> Exit {
+pub async fn run_all(config: Config, stop: watch::Receiver<bool>, decisions: Decisions) -> Exit {
     let loader = match Loader::new(&config.engine) {
         Ok(loader) => loader,
         Err(error) => {
@@ -31,12 +35,15 @@ pub async fn run_all(config: Config, stop: watch::Receiver<bool>) -> Exit {
             return Exit::Config;
         }
     };
-    let budget_kib = u32::try_from(config.batch.memory / 1024).unwrap_or(u32::MAX).max(1);
+    let budget_kib = budget_kib(&config);
     let budget = Arc::new(Semaphore::new(budget_kib as usize));
     let mut running = JoinSet::new();
+    let findings = lookout::begin(&config, &loader);
     for pipeline in &config.pipelines {
-        match build(pipeline, &config, &loader, &budget, budget_kib) {
-            Ok((built, source)) => {
+        let start = |spec| Source::start(spec, Arc::clone(&budget));
+        match build(pipeline, &config, &loader, budget_kib, decisions, start) {
+            Ok((mut built, source)) => {
+                built.calls.spawn(lookout::refusal(findings.clone(), Arc::clone(&pipeline.topic)));
                 let (topic, stop, drain) = (Arc::clone(&pipeline.topic), stop.clone(), config.run.drain);
                 running.spawn(async move { (topic, built.run(source, stop, drain).await) });
             }
@@ -68,6 +75,28 @@ pub async fn run_all(config: Config, stop: watch::Receiver<bool>) -> Exit {
     exit
 }
 
+/// Runs one pipeline over a source that `start` makes, in place of a consumer thread of its own. The rest is as in
+/// [`run_all`].
+///
+/// # Errors
+/// Why the pipeline has stopped.
+pub async fn run_one(
+    config: &Config,
+    pipeline: &config::Pipeline,
+    loader: &Loader,
+    start: impl FnOnce(SourceSpec) -> Result<Source, SourceError>,
+    stop: watch::Receiver<bool>,
+) -> Result<(), Stop> {
+    let decisions = |settings| -> Box<dyn Decide> { Box::new(Protocol::new(settings)) };
+    let (built, source) = build(pipeline, config, loader, budget_kib(config), decisions, start)?;
+    built.run(source, stop, config.run.drain).await
+}
+
+/// Permits (KiB) of the memory budget.
+fn budget_kib(config: &Config) -> u32 {
+    u32::try_from(config.batch.memory / 1024).unwrap_or(u32::MAX).max(1)
+}
+
 fn say_stopped(topic: &str, stop: &Stop) {
     tracing::error!(%topic, code = %stop.code, "stopped: {}", stop.what);
 }
@@ -81,8 +110,10 @@ fn exit_of(code: StopCode) -> Exit {
         | StopCode::TooManyRejects
         | StopCode::LoadRefused
         | StopCode::NoPosition
+        | StopCode::PositionsLost
         | StopCode::PositionOutOfLog
         | StopCode::TopicChanged
+        | StopCode::ClusterChanged
         | StopCode::PositionUnreadable
         | StopCode::MappingChanged
         | StopCode::LogRewritten
@@ -92,7 +123,8 @@ fn exit_of(code: StopCode) -> Exit {
         | StopCode::DeadLetters
         | StopCode::TopicMissing
         | StopCode::Denied
-        | StopCode::Fenced => Exit::NeedsPerson,
+        | StopCode::Fenced
+        | StopCode::Preflight => Exit::NeedsPerson,
     }
 }
 
@@ -100,8 +132,9 @@ fn build(
     pipeline: &config::Pipeline,
     config: &Config,
     loader: &Loader,
-    budget: &Arc<Semaphore>,
     budget_kib: u32,
+    decisions: Decisions,
+    start: impl FnOnce(SourceSpec) -> Result<Source, SourceError>,
 ) -> Result<(Pipeline, Source), Stop> {
     let stop = |code, what: String| Stop { code, what };
     let tables: Vec<_> = pipeline.routes.iter().map(|route| route.table.clone()).collect();
@@ -122,20 +155,19 @@ fn build(
     let (topic, group) = (Arc::clone(&pipeline.topic), Arc::clone(&pipeline.group));
     let mut spec = SourceSpec::new(config.kafka.clone(), topic, group, budget_kib);
     spec.chunk_records_max = spec.chunk_records_max.min(usize::try_from(limits.rows).unwrap_or(usize::MAX));
-    let source = Source::start(spec, Arc::clone(budget)).map_err(|error| stop(StopCode::Kafka, error.to_string()))?;
     for route in &at_least_once {
         tracing::info!(
             topic = %pipeline.topic, table = %route.table,
             "delivery is at-least-once: records that are interrupted between load and stored position are loaded twice"
         );
     }
-    let digests: Vec<&str> = pipeline.routes.iter().map(|route| route.digest.as_str()).collect();
+    let source = start(spec).map_err(|error| stop(StopCode::Kafka, error.to_string()))?;
     let settings = Settings {
-        pipeline: Tag::of(&format!("{}\0{}", pipeline.group, pipeline.topic)),
+        pipeline: pipeline_tag(pipeline),
         topic: pipeline.topic.to_string(),
         tables: tables.clone(),
         at_least_once: at_least_once.iter().map(|route| Tag::of_table(&route.table)).collect(),
-        mapping: Tag::of(&digests.join("+")),
+        mapping: mapping_tag(pipeline),
         start: match &pipeline.start {
             Start::Committed => StartWish::Committed,
             Start::Earliest => StartWish::Earliest,
@@ -154,13 +186,14 @@ fn build(
         limits,
         decode_tasks_max: 2 * decode_threads(config),
         start: pipeline.start.clone(),
-        protocol: Protocol::new(settings),
+        protocol: decisions(settings),
         source: source.control.clone(),
         decoder: Arc::new(decoder),
         columns: pipeline.routes.iter().map(|route| route.columns.iter().map(|c| c.name.clone()).collect()).collect(),
         load_headers: pipeline.routes.iter().map(|route| route.load_headers.clone()).collect(),
         deliveries: pipeline.routes.iter().map(|route| route.delivery).collect(),
         loader: loader.clone(),
+        origins: evidence::origins(pipeline, config),
         dead_letters: dead_letters.map(Arc::new),
         fence: 0,
         delayed: None,

@@ -11,12 +11,20 @@ const STATISTICS_INTERVAL_MS: u32 = 1000;
 /// that was answered in half this time for one that was sent once.
 pub(super) const RETRY_BACKOFF_MS: u32 = 100;
 
-/// Settings of any client: the user's properties, brokers, log level.
+/// Longest pause between two attempts to connect (milliseconds). With librdkafka's own ten seconds a coordinator that is
+/// back is found up to ten seconds later, and its group has waited for nothing.
+const RECONNECT_BACKOFF_MAX_MS: u32 = 1000;
+
+/// Settings of any client: the user's properties, brokers, log level, a short pause between attempts to connect.
 pub fn client_config(kafka: &Kafka) -> ClientConfig {
     let mut config = ClientConfig::new();
     config.set("client.id", "loadlock");
     for (name, value) in &kafka.properties {
         config.set(name, value);
+    }
+    // The longest pause must not be below the shortest, which may be the user's.
+    if ["reconnect.backoff.ms", "reconnect.backoff.max.ms"].iter().all(|name| config.get(name).is_none()) {
+        config.set("reconnect.backoff.max.ms", RECONNECT_BACKOFF_MAX_MS.to_string());
     }
     config.set("bootstrap.servers", &kafka.brokers);
     config.set_log_level(RDKafkaLogLevel::Warning);
@@ -33,8 +41,12 @@ pub fn consumer_config(kafka: &Kafka, group: &str) -> ClientConfig {
         }
     }
     let newer_protocol = config.get("group.protocol").is_some_and(|protocol| protocol.eq_ignore_ascii_case("consumer"));
-    if !newer_protocol && config.get("partition.assignment.strategy").is_none() {
-        config.set("partition.assignment.strategy", "cooperative-sticky");
+    if !newer_protocol {
+        for (name, value) in CLASSIC_DEFAULTS {
+            if config.get(name).is_none() {
+                config.set(*name, *value);
+            }
+        }
     }
     for (name, value) in OWNED {
         config.set(*name, *value);
@@ -56,6 +68,18 @@ const DEFAULTS: &[(&str, &str)] = &[
     // holds its answer this long. So long, too, does the end of a partition stay unknown.
     ("fetch.wait.max.ms", "100"),
     ("check.crcs", "true"),
+];
+
+/// Defaults that the newer protocol has on the broker's side.
+const CLASSIC_DEFAULTS: &[(&str, &str)] = &[
+    ("partition.assignment.strategy", "cooperative-sticky"),
+    // The group hands the partitions of a killed member on when its session ends; librdkafka's 45 s would be the time
+    // that its rows are late. 6 s is the least that brokers allow unless told otherwise. A member that is merely cut off
+    // for longer loses its partitions and no more than that: its open batch is settled by their next owner. A broker
+    // that restarts gives every member a new session.
+    ("session.timeout.ms", "6000"),
+    // Two heartbeats can get lost.
+    ("heartbeat.interval.ms", "2000"),
 ];
 
 const OWNED: &[(&str, &str)] = &[
@@ -100,10 +124,21 @@ mod tests {
         assert_eq!(config.get("fetch.max.bytes"), Some("1000000"));
         assert_eq!(config.get("partition.assignment.strategy"), Some("range"));
         assert_eq!(with(&[]).get("partition.assignment.strategy"), Some("cooperative-sticky"));
+        assert_eq!(with(&[("session.timeout.ms", "45000")]).get("session.timeout.ms"), Some("45000"));
+        assert_eq!(with(&[]).get("session.timeout.ms"), Some("6000"));
     }
 
     #[test]
-    fn the_newer_protocol_takes_no_strategy() {
-        assert_eq!(with(&[("group.protocol", "consumer")]).get("partition.assignment.strategy"), None);
+    fn the_pause_between_attempts_to_connect_is_short_unless_the_user_has_one() {
+        assert_eq!(with(&[]).get("reconnect.backoff.max.ms"), Some("1000"));
+        assert_eq!(with(&[("reconnect.backoff.max.ms", "30000")]).get("reconnect.backoff.max.ms"), Some("30000"));
+        assert_eq!(with(&[("reconnect.backoff.ms", "2000")]).get("reconnect.backoff.max.ms"), None);
+    }
+
+    #[test]
+    fn the_newer_protocol_takes_nothing_of_the_classic_one() {
+        for (name, _) in CLASSIC_DEFAULTS {
+            assert_eq!(with(&[("group.protocol", "consumer")]).get(name), None, "{name}");
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::thread::Thread;
+use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
@@ -22,17 +22,26 @@ const WATCHDOG: Duration = Duration::from_secs(10);
 /// Added to the deadline of a close, for the thread's answer.
 const CLOSE_GRACE: Duration = Duration::from_secs(1);
 
-/// A question to the thread, with where its answer goes.
+/// What the consumer thread is asked, with where its answer goes: [`Control`]'s methods, as data.
 #[derive(Debug)]
-pub(super) enum Command {
+pub enum Command {
+    /// [`Control::read_positions`]
     ReadPositions(Vec<Partition>, oneshot::Sender<Result<PositionsRead, SourceError>>),
+    /// [`Control::topic_id`]
     TopicId(oneshot::Sender<Result<Option<String>, SourceError>>),
+    /// [`Control::resolve`]
     Resolve(Start, Vec<Partition>, oneshot::Sender<Result<BTreeMap<Partition, Offset>, SourceError>>),
+    /// [`Control::fill`]
     Fill(u64, BTreeMap<Partition, Offset>),
+    /// [`Control::join`]
     Join(u64, BTreeMap<Partition, Offset>),
+    /// [`Control::hold`]
     Hold,
+    /// [`Control::record`]
     Record(Vec<PositionToStore>, Tenure, oneshot::Sender<Recorded>),
+    /// [`Control::rejoin`]
     Rejoin(oneshot::Sender<Result<(), SourceError>>),
+    /// [`Control::close`]
     Close(Instant, oneshot::Sender<Closed>),
 }
 
@@ -42,7 +51,8 @@ pub(super) enum Command {
 pub struct Control {
     topic: Arc<str>,
     commands: mpsc::UnboundedSender<Command>,
-    thread: Thread,
+    /// Ends the sleep of whoever serves the commands.
+    waker: Waker,
 }
 
 /// How a source ended.
@@ -55,8 +65,8 @@ pub enum Closed {
 }
 
 impl Control {
-    pub(super) fn new(topic: Arc<str>, commands: mpsc::UnboundedSender<Command>, thread: Thread) -> Self {
-        Self { topic, commands, thread }
+    pub(super) fn new(topic: Arc<str>, commands: mpsc::UnboundedSender<Command>, waker: Waker) -> Self {
+        Self { topic, commands, waker }
     }
 
     /// Stored positions of the whole topic, and the log of `partitions`. Read on the consumer's thread, so what it says
@@ -125,7 +135,7 @@ impl Control {
                     topic = %self.topic,
                     partitions,
                     seconds = began.elapsed().as_secs(),
-                    "an OffsetCommit has no answer yet; it is waited for, nothing is lost"
+                    "an OffsetCommit has no answer yet: Kafka is slow or out of reach; it is waited for, nothing is lost"
                 ),
             }
         }
@@ -173,6 +183,6 @@ impl Control {
     /// A thread that has ended drops the command, and with it the reply.
     fn send(&self, command: Command) {
         let _ended = self.commands.send(command);
-        self.thread.unpark();
+        self.waker.wake_by_ref();
     }
 }

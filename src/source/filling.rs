@@ -18,7 +18,7 @@ const RECORD_OVERHEAD: usize = 64;
 
 /// What became of the chunks that wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Offered {
+pub enum Offered {
     /// None is left.
     AllTaken,
     /// No room in the channel or in the budget.
@@ -31,7 +31,7 @@ pub(super) enum Offered {
 type Place = Option<(OwnedSemaphorePermit, mpsc::OwnedPermit<Chunk>)>;
 
 /// The chunk being filled, and those that are full.
-pub(super) struct Filling {
+pub struct Filling {
     topic: Arc<str>,
     records_max: usize,
     bytes_max: usize,
@@ -55,7 +55,8 @@ impl fmt::Debug for Filling {
 }
 
 impl Filling {
-    pub(super) fn new(spec: &SourceSpec, budget: Arc<Semaphore>, sender: mpsc::Sender<Chunk>) -> Self {
+    /// Nothing has been read; full chunks go to `sender` when `budget` has room for them.
+    pub fn new(spec: &SourceSpec, budget: Arc<Semaphore>, sender: mpsc::Sender<Chunk>) -> Self {
         Self {
             topic: Arc::clone(&spec.topic),
             records_max: spec.chunk_records_max,
@@ -73,7 +74,7 @@ impl Filling {
     }
 
     /// Adds a record; true if the chunk is now closed.
-    pub(super) fn push<'h>(
+    pub fn push<'h>(
         &mut self,
         head: RecordHead,
         key: Option<&[u8]>,
@@ -96,7 +97,7 @@ impl Filling {
     }
 
     /// Adds the position that a partition was read to.
-    pub(super) fn reached(&mut self, partition: Partition, position: Offset, now: Instant) {
+    pub fn reached(&mut self, partition: Partition, position: Offset, now: Instant) {
         self.chunk(now).reached.insert(partition, position);
     }
 
@@ -108,14 +109,14 @@ impl Filling {
     }
 
     /// Closes the open chunk when it has waited long enough.
-    pub(super) fn close_if_due(&mut self, now: Instant) {
+    pub fn close_if_due(&mut self, now: Instant) {
         if self.due().is_some_and(|due| due <= now) {
             self.close();
         }
     }
 
     /// When the open chunk is due.
-    pub(super) fn due(&self) -> Option<Instant> {
+    pub fn due(&self) -> Option<Instant> {
         self.open.as_ref().map(|(_, opened)| *opened + self.linger)
     }
 
@@ -127,26 +128,26 @@ impl Filling {
     }
 
     /// Forgets what has not been handed on; chunks carry `fence` from now on.
-    pub(super) fn restart(&mut self, fence: u64) {
+    pub fn restart(&mut self, fence: u64) {
         self.discard();
         self.fence = fence;
     }
 
     /// Forgets what has not been handed on.
-    pub(super) fn discard(&mut self) {
+    pub fn discard(&mut self) {
         self.open = None;
         self.full.clear();
         self.waiting = None;
     }
 
     /// What was read up to now keeps its fence; chunks carry `fence` from now on.
-    pub(super) fn raise(&mut self, fence: u64) {
+    pub fn raise(&mut self, fence: u64) {
         self.close();
         self.fence = fence;
     }
 
     /// Hands on what is full, as far as channel and budget have room. `wake` is called when they have again.
-    pub(super) fn offer(&mut self, wake: &Waker) -> Offered {
+    pub fn offer(&mut self, wake: &Waker) -> Offered {
         while let Some(chunk) = self.full.front() {
             let kib = permits(weight(chunk), self.budget_kib_max);
             let (budget, sender) = (Arc::clone(&self.budget), self.sender.clone());

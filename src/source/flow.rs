@@ -19,34 +19,34 @@ enum State {
 
 /// The state of every partition.
 #[derive(Debug, Default)]
-pub(super) struct Flow {
+pub struct Flow {
     // Indexed by partition number: looked at for every record.
     states: Vec<State>,
 }
 
 impl Flow {
     /// Positions `partition`.
-    pub(super) fn seek(&mut self, partition: Partition, offset: Offset, now: Instant) {
+    pub fn seek(&mut self, partition: Partition, offset: Offset, now: Instant) {
         self.set(partition, State::Seeking(offset, now));
     }
 
     /// The client has been positioned.
-    pub(super) fn flows(&mut self, partition: Partition, offset: Offset) {
+    pub fn flows(&mut self, partition: Partition, offset: Offset) {
         self.set(partition, State::Flowing(offset));
     }
 
     /// Reads no more of `partition`.
-    pub(super) fn hold(&mut self, partition: Partition) {
+    pub fn hold(&mut self, partition: Partition) {
         self.set(partition, State::Held);
     }
 
     /// Reads nothing any more.
-    pub(super) fn hold_all(&mut self) {
+    pub fn hold_all(&mut self) {
         self.states.clear();
     }
 
     /// Partitions that wait to be positioned, with the offset and the time since when.
-    pub(super) fn seeking(&self) -> BTreeMap<Partition, (Offset, Instant)> {
+    pub fn seeking(&self) -> BTreeMap<Partition, (Offset, Instant)> {
         let seeking = |(partition, state)| match state {
             State::Seeking(offset, since) => Some((partition, (offset, since))),
             State::Held | State::Flowing(_) => None,
@@ -55,7 +55,7 @@ impl Flow {
     }
 
     /// Partitions that are read, with their next offset.
-    pub(super) fn flowing(&self) -> BTreeMap<Partition, Offset> {
+    pub fn flowing(&self) -> BTreeMap<Partition, Offset> {
         let flowing = |(partition, state)| match state {
             State::Flowing(next) => Some((partition, next)),
             State::Held | State::Seeking(..) => None,
@@ -64,7 +64,7 @@ impl Flow {
     }
 
     /// True if the record is the next of its partition; gaps are normal, going back is not.
-    pub(super) fn accepts(&mut self, partition: Partition, offset: Offset) -> bool {
+    pub fn accepts(&mut self, partition: Partition, offset: Offset) -> bool {
         match self.state_mut(partition) {
             Some(State::Flowing(next)) if offset >= *next => {
                 *next = offset + 1;
@@ -75,7 +75,7 @@ impl Flow {
     }
 
     /// The client has read up to `position` without delivering more; true if that is news.
-    pub(super) fn reached(&mut self, partition: Partition, position: Offset) -> bool {
+    pub fn reached(&mut self, partition: Partition, position: Offset) -> bool {
         match self.state_mut(partition) {
             Some(State::Flowing(next)) if position > *next => {
                 *next = position;

@@ -236,7 +236,7 @@ impl Lookup {
         }
     }
 
-    fn failed(&self, what: &'static str, error: &KafkaError) -> SourceError {
+    pub(super) fn failed(&self, what: &'static str, error: &KafkaError) -> SourceError {
         match error.rdkafka_error_code() {
             Some(code) => self.error(what, code),
             None => self.unanswered(what, error.to_string()),

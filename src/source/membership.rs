@@ -7,11 +7,11 @@ use crate::domain::Partition;
 
 /// Who we are in the group, as librdkafka knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Identity {
+pub struct Identity {
     /// Member id; empty when the group has expelled us.
-    pub(super) member: String,
+    pub member: String,
     /// Generation, or epoch of the newer protocol; below 1 without a membership.
-    pub(super) generation: i32,
+    pub generation: i32,
 }
 
 /// Number of an assignment; rises with each, also from one membership to the next. Each owned partition has the number
@@ -20,11 +20,11 @@ pub(super) struct Identity {
 pub struct Tenure(u64);
 
 /// Partitions of one commit with the tenures under which it was sent.
-pub(super) type Tenures = BTreeMap<Partition, Tenure>;
+pub type Tenures = BTreeMap<Partition, Tenure>;
 
 /// The membership as the callbacks have told it.
 #[derive(Debug, Default)]
-pub(super) struct Membership {
+pub struct Membership {
     owned: BTreeMap<Partition, Tenure>,
     tenures: u64,
     /// `None` before the first assignment: a consumer that never joined commits with generation -1, and an empty group
@@ -35,7 +35,7 @@ pub(super) struct Membership {
 
 impl Membership {
     /// The group gave us these. Returns what we owned under another member id, which is lost.
-    pub(super) fn assigned(&mut self, partitions: &[Partition], now: Option<Identity>) -> Vec<Partition> {
+    pub fn assigned(&mut self, partitions: &[Partition], now: Option<Identity>) -> Vec<Partition> {
         let same = match (&self.identity, &now) {
             (Some(before), Some(now)) => before.member == now.member,
             (None, _) | (_, None) => false,
@@ -51,44 +51,44 @@ impl Membership {
     }
 
     /// Number of the last assignment.
-    pub(super) fn tenure(&self) -> Tenure {
+    pub fn tenure(&self) -> Tenure {
         Tenure(self.tenures)
     }
 
     /// A new membership that goes on counting.
-    pub(super) fn renewed(&self) -> Self {
+    pub fn renewed(&self) -> Self {
         Self { tenures: self.tenures, ..Self::default() }
     }
 
     /// These are no longer ours.
-    pub(super) fn released(&mut self, partitions: &[Partition]) {
+    pub fn released(&mut self, partitions: &[Partition]) {
         for partition in partitions {
             self.owned.remove(partition);
         }
     }
 
     /// Nothing is ours any more; returns what was.
-    pub(super) fn take_all(&mut self) -> Vec<Partition> {
+    pub fn take_all(&mut self) -> Vec<Partition> {
         std::mem::take(&mut self.owned).into_keys().collect()
     }
 
     /// Nothing may be committed until the next assignment.
-    pub(super) fn mark_gone(&mut self, why: String) {
+    pub fn mark_gone(&mut self, why: String) {
         self.gone.get_or_insert(why);
     }
 
     /// True if `partition` is ours.
-    pub(super) fn owns(&self, partition: Partition) -> bool {
+    pub fn owns(&self, partition: Partition) -> bool {
         self.owned.contains_key(&partition)
     }
 
     /// The tenures of `partitions`; `None` if one of them is not ours.
-    pub(super) fn tenures(&self, partitions: impl Iterator<Item = Partition>) -> Option<Tenures> {
+    pub fn tenures(&self, partitions: impl Iterator<Item = Partition>) -> Option<Tenures> {
         partitions.map(|partition| self.owned.get(&partition).map(|tenure| (partition, *tenure))).collect()
     }
 
     /// Those that have been ours without interruption since `tenures` was taken.
-    pub(super) fn still(&self, tenures: &Tenures) -> Vec<Partition> {
+    pub fn still(&self, tenures: &Tenures) -> Vec<Partition> {
         let unbroken = |(partition, tenure): (&Partition, &Tenure)| {
             (self.owned.get(partition) == Some(tenure)).then_some(*partition)
         };
@@ -100,7 +100,7 @@ impl Membership {
     ///
     /// # Errors
     /// Why the membership is gone.
-    pub(super) fn check(&mut self, now: Option<Identity>, lost: bool) -> Result<i32, String> {
+    pub fn check(&mut self, now: Option<Identity>, lost: bool) -> Result<i32, String> {
         if let Some(why) = &self.gone {
             return Err(why.clone());
         }

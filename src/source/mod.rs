@@ -15,7 +15,8 @@
 //! |---|---|
 //! | `control` | the pipeline's handle and the commands it sends |
 //! | `worker` | the thread: one turn after the other, never blocked for long except by an OffsetCommit |
-//! | `membership`, `flow`, `filling`, `recording` | what the thread knows and decides, without Kafka |
+//! | `outside` | a look at positions and members by somebody who is no member |
+//! | `membership`, `flow`, `filling`, `recording` | what the thread knows and decides, without Kafka: the simulation's source uses the same |
 //! | `lookup` | what is asked of the brokers: positions, logs, offsets by time |
 //! | `context`, `native`, `client` | the rim: callbacks, C calls, client settings |
 
@@ -29,26 +30,31 @@ mod flow;
 mod lookup;
 mod membership;
 mod native;
+mod outside;
 mod recording;
 mod worker;
 
 use std::sync::Arc;
+use std::task::Waker;
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc};
 
 pub use crate::domain::{PositionToStore, RecordAnswer, Stored};
 pub use client::{client_config, consumer_config};
-pub use control::{Closed, Control};
+pub use control::{Closed, Command, Control};
 pub use error::SourceError;
 pub use event::SourceEvent;
+pub use filling::{Filling, Offered};
+pub use flow::Flow;
 pub use lookup::PositionsRead;
-pub use membership::Tenure;
+pub use membership::{Identity, Membership, Tenure, Tenures};
+pub use outside::{GroupMember, Outside};
 pub use recording::Recorded;
 
 use crate::config;
 use crate::record::Chunk;
-use worker::Worker;
+use worker::{Unpark, Worker};
 
 /// What a source reads, and how its records are packed.
 #[derive(Clone, Debug)]
@@ -111,15 +117,42 @@ impl Source {
     /// # Errors
     /// When librdkafka refuses the settings or the thread can't be started; not when Kafka is out of reach.
     pub fn start(spec: SourceSpec, budget: Arc<Semaphore>) -> Result<Self, SourceError> {
-        let (event_sender, events) = mpsc::unbounded_channel();
-        let (chunk_sender, chunks) = mpsc::channel(spec.chunks_ahead.max(1));
-        let (command_sender, commands) = mpsc::unbounded_channel();
         let topic = Arc::clone(&spec.topic);
-        let worker = Worker::new(spec, budget, event_sender, chunk_sender, commands)?;
+        let (commands, thread_ends, events, chunks) = channels(spec.chunks_ahead);
+        let worker = Worker::new(spec, budget, thread_ends)?;
         let thread = std::thread::Builder::new()
             .name(format!("source {topic}"))
             .spawn(move || worker.run())
             .map_err(|error| SourceError::Thread { reason: error.to_string() })?;
-        Ok(Self { control: Control::new(topic, command_sender, thread.thread().clone()), events, chunks })
+        let waker = Waker::from(Arc::new(Unpark(thread.thread().clone())));
+        Ok(Self { control: Control::new(topic, commands, waker), events, chunks })
     }
+
+    /// A source that the caller serves in place of a consumer thread: a simulation. It owes the pipeline what the
+    /// thread does.
+    pub fn served(topic: Arc<str>, chunks_ahead: usize) -> (Self, ThreadEnds) {
+        let (commands, thread_ends, events, chunks) = channels(chunks_ahead);
+        (Self { control: Control::new(topic, commands, Waker::noop().clone()), events, chunks }, thread_ends)
+    }
+}
+
+/// The consumer thread's ends of the channels.
+#[derive(Debug)]
+pub struct ThreadEnds {
+    /// What the pipeline asks, in order.
+    pub commands: mpsc::UnboundedReceiver<Command>,
+    /// See [`Source::events`].
+    pub events: mpsc::UnboundedSender<SourceEvent>,
+    /// See [`Source::chunks`].
+    pub chunks: mpsc::Sender<Chunk>,
+}
+
+type Channels =
+    (mpsc::UnboundedSender<Command>, ThreadEnds, mpsc::UnboundedReceiver<SourceEvent>, mpsc::Receiver<Chunk>);
+
+fn channels(chunks_ahead: usize) -> Channels {
+    let (command_sender, commands) = mpsc::unbounded_channel();
+    let (events, event_receiver) = mpsc::unbounded_channel();
+    let (chunks, chunk_receiver) = mpsc::channel(chunks_ahead.max(1));
+    (command_sender, ThreadEnds { commands, events, chunks }, event_receiver, chunk_receiver)
 }

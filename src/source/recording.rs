@@ -45,7 +45,7 @@ pub struct Recorded {
 
 impl Recorded {
     /// Nothing was sent, or nothing is known.
-    pub(super) fn nothing(answer: RecordAnswer) -> Self {
+    pub fn nothing(answer: RecordAnswer) -> Self {
         Self { answer, read: BTreeMap::new(), doubtful: false }
     }
 }

@@ -14,8 +14,14 @@ use tracing_subscriber::fmt;
 /// Name of the environment variable that chooses what is logged.
 pub const FILTER_VARIABLE: &str = "LOADLOCK_LOG";
 
+/// Log target that says, at level `trace` and in the field `point`, which step the process is about to take.
+pub const STEPS: &str = "loadlock::step";
+
 /// What is logged when the variable is not set.
 const FILTER: &str = "info";
+
+/// The same beside a command that speaks for itself.
+const QUIET: &str = "warn";
 
 /// Form of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -40,10 +46,22 @@ pub enum LogError {
 /// # Errors
 /// When `LOADLOCK_LOG` is no filter.
 pub fn init(format: Option<LogFormat>) -> Result<(), LogError> {
+    init_at(FILTER, format)
+}
+
+/// The same for a command whose words stand on the console: without `LOADLOCK_LOG` only warnings, as text.
+///
+/// # Errors
+/// As [`init`].
+pub fn init_quiet() -> Result<(), LogError> {
+    init_at(QUIET, Some(LogFormat::Text))
+}
+
+fn init_at(usual: &str, format: Option<LogFormat>) -> Result<(), LogError> {
     let terminal = std::io::stderr().is_terminal();
     let format = format.unwrap_or(if terminal { LogFormat::Text } else { LogFormat::Json });
     let filter = std::env::var(FILTER_VARIABLE).unwrap_or_default();
-    let filter = EnvFilter::try_new(if filter.trim().is_empty() { FILTER } else { &filter })?;
+    let filter = EnvFilter::try_new(if filter.trim().is_empty() { usual } else { &filter })?;
     let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let builder = fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(terminal && !no_color);
     // The only error is that a subscriber is already there, as when tests share a process.

@@ -70,7 +70,11 @@ pub fn admin(brokers: &str) -> AdminClient<DefaultClientContext> {
 
 /// Creates a topic of that name.
 pub async fn create_topic(brokers: &str, topic: &str, partitions: i32) {
-    let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
+    create_replicated(brokers, topic, partitions, 1).await;
+}
+
+async fn create_replicated(brokers: &str, topic: &str, partitions: i32, replicas: i32) {
+    let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(replicas));
     let results = admin(brokers).create_topics([&new], &AdminOptions::new()).await.expect("asked");
     assert!(results.iter().all(Result::is_ok), "{results:?}");
     // Known to the controller is not yet known to the broker.
@@ -148,12 +152,18 @@ impl Writer {
     }
 }
 
+/// Short sessions; and members hear of a rebalance soon. The newer protocol leaves both to the broker.
+pub const PROMPT: &[(&str, &str)] = &[("session.timeout.ms", "6000"), ("heartbeat.interval.ms", "300")];
+
 /// Settings of a source under test.
 pub fn spec(brokers: &str, topic: &str, group: &str, properties: &[(&str, &str)]) -> SourceSpec {
-    let mut all = BTreeMap::from([("session.timeout.ms".to_owned(), "6000".to_owned())]);
+    let mut all: BTreeMap<_, _> =
+        PROMPT.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     all.extend(properties.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
     if all.get("group.protocol").is_some_and(|protocol| protocol == "consumer") {
-        all.remove("session.timeout.ms");
+        for (name, _) in PROMPT {
+            all.remove(*name);
+        }
     }
     let kafka = Kafka { brokers: brokers.to_owned(), properties: all };
     SourceSpec::new(kafka, topic.into(), group.into(), BUDGET_KIB)
@@ -331,10 +341,19 @@ pub struct Place {
 
 impl Place {
     pub async fn new(test: &str, partitions: i32) -> Option<Self> {
-        let brokers = real_brokers(test)?;
+        Some(Self::on(&real_brokers(test)?, test, partitions, 1).await)
+    }
+
+    /// On these brokers, with so many replicas.
+    pub async fn on(brokers: &str, test: &str, partitions: i32, replicas: i32) -> Self {
         let (topic, group) = (unique(test), unique("group"));
-        create_topic(&brokers, &topic, partitions).await;
-        Some(Self { brokers, topic, group })
+        create_replicated(brokers, &topic, partitions, replicas).await;
+        Self { brokers: brokers.to_owned(), topic, group }
+    }
+
+    /// The same, seen through a proxy.
+    pub fn behind(&self, brokers: String) -> Self {
+        Self { brokers, topic: self.topic.clone(), group: self.group.clone() }
     }
 
     pub fn member(&self, properties: &[(&str, &str)]) -> Member {

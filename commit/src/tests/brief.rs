@@ -1,13 +1,13 @@
 //! Effects as short lines.
 //!
 //! `0@5+2..10(a,!b)~1` is partition 0 at position 5 with an intent of nonce 2 that ends at 10, over table a and a table
-//! b that is done, behind a trail of nonce 1.
+//! b that is done (`-b`: that a person declared aborted), behind a trail of nonce 1.
 
 use super::{Effect, Metadata, PositionToStore, table, tag};
 use crate::domain::{Offset, Partition};
 use crate::event::{Notice, Txn};
 use crate::label::Tag;
-use crate::metadata::OriginStart;
+use crate::metadata::{Fate, IntentTable, OriginStart};
 
 fn name(wanted: Tag) -> &'static str {
     ["a", "b"].into_iter().find(|name| tag(name) == wanted).unwrap_or("?")
@@ -31,11 +31,16 @@ pub(super) fn position(PositionToStore { partition, offset, metadata }: &Positio
     let Ok(metadata) = Metadata::parse(metadata) else { return format!("{partition}@{offset}?") };
     let mut text = format!("{partition}@{offset}");
     if let Some(intent) = &metadata.intent {
-        let shown = |(tag, table): (&Tag, &crate::metadata::IntentTable)| {
-            format!("{}{}", if table.done { "!" } else { "" }, name(*tag))
+        let shown = |(tag, table): (&Tag, &IntentTable)| {
+            let fate = match table.fate {
+                Fate::Open => "",
+                Fate::Done => "!",
+                Fate::Aborted => "-",
+            };
+            format!("{fate}{}", name(*tag))
         };
         let mut tables: Vec<_> = intent.tables.iter().map(shown).collect();
-        tables.sort_by_key(|name| name.trim_start_matches('!').to_owned());
+        tables.sort_by_key(|name| name.trim_start_matches(['!', '-']).to_owned());
         text.push_str(&format!("+{}..{}({})", intent.nonce.0, intent.end, tables.join(",")));
     }
     if let Some(trail) = metadata.trail {
@@ -90,6 +95,11 @@ pub(super) fn brief(effect: &Effect) -> String {
         Effect::Commit { txn: load, .. } => format!("commit {}", txn(load)),
         Effect::Abort { txn: load, .. } => format!("abort {}", txn(load)),
         Effect::Ask { txn: load, .. } => format!("ask {}", txn(load)),
+        Effect::LookForEvidence { txn: load, ranges, .. } => {
+            let held = list(ranges, |(partition, range)| format!("{partition}:{range}"));
+            format!("look for rows of {} in{held}", txn(load))
+        }
+        Effect::LookForLabels { .. } => "look for labels".to_owned(),
         Effect::Release(partitions) => format!("release{}", list(partitions, ToString::to_string)),
         Effect::Rejoin => "rejoin".to_owned(),
         Effect::Report(said) => notice(said),

@@ -56,7 +56,7 @@ fn a_drain_finishes_both_batches() {
 fn a_drain_waits_for_positions_that_are_on_their_way() {
     let mut scene = Scene::without_positions(StartWish::Earliest);
     scene.give(&[0]);
-    scene.read();
+    scene.read_as_new();
     scene.resolve(&[(0, 0)]);
     assert_eq!(scene.on(Event::Drain(None)), [""; 0]);
     assert_eq!(scene.store(), ["(started 0@0)", "drained"]);

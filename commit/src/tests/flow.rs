@@ -32,7 +32,7 @@ fn transaction_ids_stand_in_the_intent_and_in_every_call() {
     scene.store();
     let stored = scene.stored[&0].clone().expect("stored");
     let intent = Metadata::parse(&stored.metadata).expect("ours").intent.expect("there");
-    assert_eq!(intent.tables[&tag("a")], IntentTable { txn: Some(TxnId(77)), done: false });
+    assert_eq!(intent.tables[&tag("a")], IntentTable { txn: Some(TxnId(77)), fate: Fate::Open });
     assert_eq!((intent.written_ms, intent.leader_epoch, intent.mapping), (9, 3, MAPPING));
     let id = scene.take("commit", |effect| match effect {
         Effect::Commit { txn, .. } => Some(txn.id),
@@ -143,7 +143,14 @@ fn answers_to_what_is_no_longer_asked_change_nothing() {
     let before = format!("{:?}", scene.protocol);
     let (table, stranger) = (tag("a"), 4711);
     for event in [
-        Event::Positions { ticket: stranger, stored: BTreeMap::new(), log: BTreeMap::new(), topic_id: None, now_ms: 0 },
+        Event::Positions {
+            ticket: stranger,
+            stored: BTreeMap::new(),
+            log: BTreeMap::new(),
+            topic_id: None,
+            cluster_id: None,
+            now_ms: 0,
+        },
         Event::Resolved { ticket: stranger, starts: BTreeMap::from([(0, 5)]) },
         Event::Recorded { ticket: stranger, answer: passing(), read: BTreeMap::new(), doubtful: true },
         Event::Sealed { ticket: stranger, nonce: Nonce(9), ranges: BTreeMap::new(), tables: BTreeSet::new() },

@@ -4,9 +4,11 @@
 #![expect(clippy::wildcard_enum_match_arm, reason = "a test takes the one effect that it waits for")]
 
 mod brief;
+mod checks;
 mod ending;
 mod flow;
 mod recording;
+mod resolve;
 mod revocation;
 mod settling;
 mod starts;
@@ -17,7 +19,7 @@ use std::ops;
 use self::brief::brief;
 use super::event::{Effect, Event, SealedRange, Stop, StopCode, Ticket};
 use super::label::Tag;
-use super::metadata::{Intent, IntentTable, Metadata};
+use super::metadata::{Fate, Intent, IntentTable, Metadata};
 use super::protocol::{Protocol, Settings, StartWish};
 use crate::domain::{Nonce, Offset, Partition, PositionToStore, Range, RecordAnswer, Stored, Table, TxnId, TxnState};
 
@@ -56,11 +58,15 @@ fn plain() -> Metadata {
     Metadata { topic_id: Some("T".to_owned()), ..Metadata::empty() }
 }
 
-/// Metadata with an intent over these tables; a name behind `!` is done.
+/// Metadata with an intent over these tables; a name behind `!` is done, one behind `-` aborted.
 fn intent(nonce: u128, end: Offset, tables: &[&str]) -> Metadata {
-    let tables = tables.iter().map(|name| match name.strip_prefix('!') {
-        Some(done) => (tag(done), IntentTable { txn: None, done: true }),
-        None => (tag(name), IntentTable { txn: None, done: false }),
+    let tables = tables.iter().map(|name| {
+        let fate = match name.chars().next() {
+            Some('!') => Fate::Done,
+            Some('-') => Fate::Aborted,
+            _ => Fate::Open,
+        };
+        (tag(name.trim_start_matches(['!', '-'])), IntentTable { txn: None, fate })
     });
     let tables = tables.collect();
     let intent = Intent { nonce: Nonce(nonce), end, mapping: MAPPING, leader_epoch: 3, written_ms: 0, tables };
@@ -73,6 +79,7 @@ struct Scene {
     stored: BTreeMap<Partition, Option<Stored>>,
     log: Range,
     topic_id: Option<String>,
+    cluster_id: Option<String>,
     leader_epoch: i32,
     /// Effects that wait for their answers.
     open: Vec<Effect>,
@@ -103,6 +110,7 @@ impl Scene {
             stored: (0..3).map(|partition| (partition, None)).collect(),
             log: LOG,
             topic_id: Some("T".to_owned()),
+            cluster_id: None,
             leader_epoch: 3,
             open: Vec::new(),
         }
@@ -164,8 +172,34 @@ impl Scene {
             _ => None,
         });
         let log = partitions.into_iter().map(|partition| (partition, self.log)).collect();
-        let (stored, topic_id) = (self.stored.clone(), self.topic_id.clone());
-        self.on(Event::Positions { ticket, stored, log, topic_id, now_ms: 5 })
+        let (stored, topic_id, cluster_id) = (self.stored.clone(), self.topic_id.clone(), self.cluster_id.clone());
+        self.on(Event::Positions { ticket, stored, log, topic_id, cluster_id, now_ms: 5 })
+    }
+
+    /// Answers the open read of positions, and that the engine remembers nothing of this pipeline.
+    fn read_as_new(&mut self) -> Vec<String> {
+        assert_eq!(self.read(), ["look for labels"]);
+        self.labels(None)
+    }
+
+    /// Answers the open question for labels.
+    fn labels(&mut self, remembered: Option<&str>) -> Vec<String> {
+        let ticket = self.take("labels", |effect| match effect {
+            Effect::LookForLabels { ticket } => Some(*ticket),
+            _ => None,
+        });
+        self.on(Event::Labels { ticket, remembered: remembered.map(str::to_owned) })
+    }
+
+    /// Answers the open search for evidence of this table.
+    fn evidence(&mut self, name: &str, committed: bool) -> Vec<String> {
+        let wanted = tag(name);
+        let ticket = self.take("evidence", |effect| match effect {
+            Effect::LookForEvidence { ticket, table, .. } if *table == wanted => Some(*ticket),
+            _ => None,
+        });
+        let looked = "looked everywhere".to_owned();
+        self.on(Event::Evidence { ticket, table: wanted, committed, looked })
     }
 
     /// Answers the open question where partitions start.

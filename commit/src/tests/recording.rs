@@ -178,7 +178,7 @@ fn doubt_inside_a_revocation_lets_it_go_on() {
 fn a_first_position_that_is_half_stored_is_read_again() {
     let mut scene = Scene::without_positions(StartWish::Earliest);
     scene.give(&[0, 1]);
-    scene.read();
+    scene.read_as_new();
     assert_eq!(scene.resolve(&[(0, 0), (1, 0)]), ["record 0@0 1@0"]);
     assert_eq!(scene.recorded(&[1], refused(), &[0, 1], false), ["read 0 1"]);
     assert_eq!(scene.read(), ["resolve earliest 0", "fill 1@0"]);

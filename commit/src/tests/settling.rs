@@ -24,13 +24,41 @@ fn a_partition_that_becomes_ready_waits_for_the_end_of_a_reload() {
     scene.read();
     scene.state("a", TxnState::Visible);
     scene.resolve(&[(1, 0)]);
-    assert_eq!(scene.state("b", aborted()), ["(settled 7: load again)", "reload 0@0..10 for b"]);
+    assert_eq!(scene.state("b", aborted()), ["(settled 7: load again)", "reload 0@0..10 for b", "record 1@0"]);
     assert_eq!(scene.store(), ["(started 1@0)"], "rows of 1 would go into table b only");
     assert_eq!(scene.seal(8, &[(0, 0..10)], &["b"]), ["prepare"]);
     assert_eq!(scene.prepared(), ["record 0@0+8..10(!a,b)"]);
     assert_eq!(scene.store(), ["commit 8:b"]);
     assert_eq!(scene.visible(&["b"]), ["record 0@10~8"]);
     assert_eq!(scene.store(), ["(advanced)", "fill 0@10 1@0"]);
+}
+
+#[test]
+fn a_first_position_waits_for_the_end_of_a_settlement() {
+    // Two OffsetCommits under way could be served in any order, and the first position wipe out a later intent.
+    let mut scene = Scene::new();
+    scene.put(0, 0, &Metadata { origin: starts::origin(3).origin, ..intent(7, 10, &["a"]) });
+    scene.stored.insert(1, None);
+    scene.give(&[0, 1]);
+    assert_eq!(scene.read(), ["resolve earliest 1", "read 0"]);
+    assert_eq!(scene.read(), ["ask 7:a"]);
+    assert_eq!(scene.resolve(&[(1, 0)]), [""; 0], "the end of the settlement is stored by a call of its own");
+    assert_eq!(scene.state("a", TxnState::Visible), ["(settled 7: visible)", "record 0@10~7"]);
+    assert_eq!(scene.store(), ["record 1@0", "fill 0@10"]);
+    assert_eq!(scene.store(), ["(started 1@0)", "join 1@0"]);
+}
+
+#[test]
+fn a_settlement_waits_for_the_end_of_a_first_position() {
+    let mut scene = Scene::new();
+    scene.put(0, 0, &Metadata { origin: starts::origin(3).origin, ..intent(7, 10, &["a"]) });
+    scene.stored.insert(1, None);
+    scene.give(&[0, 1]);
+    assert_eq!(scene.read(), ["resolve earliest 1", "read 0"]);
+    assert_eq!(scene.resolve(&[(1, 0)]), ["record 1@0"]);
+    assert_eq!(scene.read(), [""; 0], "what it says is read again once the call has ended");
+    assert_eq!(scene.store(), ["(started 1@0)", "read 0"]);
+    assert_eq!(scene.read(), ["ask 7:a"]);
 }
 
 #[test]
@@ -125,6 +153,33 @@ fn tables_that_are_all_done_are_advanced_at_once() {
 }
 
 #[test]
+fn a_table_that_a_person_declared_aborted_is_loaded_again_unasked() {
+    let mut scene = found(&intent(7, 10, &["!a", "-b"]));
+    assert_eq!(scene.read(), ["(settled 7: load again)", "reload 0@0..10 for b"]);
+    scene.seal(8, &[(0, 0..10)], &["b"]);
+    assert_eq!(scene.prepared(), ["record 0@0+8..10(!a,b)"], "under the new nonce the engine is asked again");
+    // The others are asked about as ever.
+    let mut scene = found(&intent(7, 10, &["a", "-b"]));
+    assert_eq!(scene.read(), ["ask 7:a"]);
+    assert_eq!(scene.state("a", TxnState::Visible), ["(settled 7: load again)", "reload 0@0..10 for b"]);
+}
+
+#[test]
+fn a_stop_without_an_outcome_names_the_command_that_resolves_it() {
+    let mut scene = found(&intent(7, 10, &["a"]));
+    scene.read();
+    scene.state("a", TxnState::Unknown);
+    scene.evidence("a", false);
+    let what = scene.take("stop", |effect| match effect {
+        Effect::Stop(stop) => Some(stop.what.clone()),
+        _ => None,
+    });
+    let command = "loadlock offsets resolve -c FILE --topic t --nonce 00000000000000000000000000000007";
+    assert!(what.contains(&format!("`{command} --committed`")), "{what}");
+    assert!(what.contains(&format!("`{command} --aborted`")), "{what}");
+}
+
+#[test]
 fn a_reload_without_any_row_is_advanced_without_an_intent() {
     let mut scene = reloading();
     scene.seal(8, &[(0, 0..10)], &[]);
@@ -144,7 +199,8 @@ fn a_reload_that_fails_is_settled_anew() {
 fn what_the_engine_has_forgotten_needs_evidence() {
     let mut scene = found(&intent(7, 10, &["a"]));
     scene.read();
-    assert_eq!(scene.state("a", TxnState::Unknown), ["stop outcome-unknown"]);
+    assert_eq!(scene.state("a", TxnState::Unknown), ["look for rows of 7:a in 0:0..10"]);
+    assert_eq!(scene.evidence("a", false), ["stop outcome-unknown"]);
     // Another partition of the batch was advanced by it, and belongs to somebody else.
     let mut scene = found(&intent(7, 10, &["a"]));
     scene.put(2, 30, &Metadata { trail: Some(Nonce(7)), ..plain() });
@@ -154,7 +210,33 @@ fn what_the_engine_has_forgotten_needs_evidence() {
     let mut scene = found(&intent(7, 10, &["a"]));
     scene.put(2, 30, &Metadata { trail: Some(Nonce(8)), ..plain() });
     scene.read();
-    assert_eq!(scene.state("a", TxnState::Unknown), ["stop outcome-unknown"]);
+    scene.state("a", TxnState::Unknown);
+    assert_eq!(scene.evidence("a", false), ["stop outcome-unknown"]);
+}
+
+#[test]
+fn what_only_a_visible_load_leaves_behind_is_evidence() {
+    let mut scene = found(&intent(7, 10, &["a", "b"]));
+    scene.read();
+    scene.state("a", TxnState::Unknown);
+    assert_eq!(scene.evidence("a", true), [""; 0], "b has no final word yet");
+    assert_eq!(scene.state("b", TxnState::Visible), ["(settled 7: visible)", "record 0@10~7"]);
+
+    // It speaks for its own table only.
+    let mut scene = found(&intent(7, 10, &["a", "b"]));
+    scene.read();
+    scene.state("a", TxnState::Unknown);
+    scene.evidence("a", true);
+    assert_eq!(scene.state("b", aborted()), ["(settled 7: load again)", "reload 0@0..10 for b"]);
+}
+
+#[test]
+fn evidence_for_a_settlement_that_is_over_is_ignored() {
+    let mut scene = found(&intent(7, 10, &["a"]));
+    scene.read();
+    scene.state("a", TxnState::Unknown);
+    scene.lose(&[0]);
+    assert_eq!(scene.evidence("a", false), [""; 0]);
 }
 
 #[test]
@@ -295,7 +377,7 @@ fn a_load_that_the_engine_does_not_know_any_more_is_settled() {
     assert!(said.contains(&"(dropped: the engine does not know its load)".to_owned()), "{said:?}");
     scene.read();
     scene.read();
-    assert_eq!(scene.state("a", TxnState::Unknown), ["stop outcome-unknown"]);
+    assert_eq!(scene.state("a", TxnState::Unknown), ["look for rows of 1:a in 0:0..10"]);
 }
 
 #[test]
@@ -303,11 +385,12 @@ fn a_stop_names_what_a_person_has_to_look_at() {
     let mut scene = found(&intent(7, 10, &["a"]));
     scene.read();
     scene.state("a", TxnState::Unknown);
+    scene.evidence("a", false);
     let what = scene.take("stop", |effect| match effect {
         Effect::Stop(stop) => Some(stop.what.clone()),
         _ => None,
     });
-    for part in ["topic t", "0:0..10", "d.a", "00000000000000000000000000000007"] {
+    for part in ["topic t", "0:0..10", "d.a", "looked everywhere", "00000000000000000000000000000007"] {
         assert!(what.contains(part), "{part} in {what}");
     }
 }

@@ -12,7 +12,7 @@ pub(super) fn origin(partitions: u32) -> Metadata {
 fn a_start_resolved_under_an_earlier_assignment_is_not_used() {
     let mut scene = Scene::without_positions(StartWish::Latest);
     scene.give(&[0]);
-    assert_eq!(scene.read(), ["resolve latest 5 now 0"]);
+    assert_eq!(scene.read_as_new(), ["resolve latest 5 now 0"]);
     scene.lose(&[0]);
     // Another member has begun the pipeline meanwhile.
     let begun = Metadata { origin: Some(Origin { start: OriginStart::Latest(3), partitions: 3 }), ..plain() };
@@ -51,7 +51,7 @@ fn a_start_is_resolved_stored_and_then_read() {
     for (wish, resolve, start) in cases {
         let mut scene = Scene::without_positions(wish);
         scene.give(&[0, 1]);
-        assert_eq!(scene.read(), [resolve]);
+        assert_eq!(scene.read_as_new(), [resolve]);
         assert_eq!(scene.resolve(&[(0, 7), (1, 9)]), ["record 0@7 1@9"]);
         assert_eq!(scene.store(), ["(started 0@7 1@9)", "fill 0@7 1@9"]);
         let stored = scene.stored[&0].clone().expect("stored");
@@ -132,7 +132,7 @@ fn a_configured_offset_outside_the_log_stops() {
     for offset in [-1, 1001] {
         let mut scene = Scene::without_positions(StartWish::Offsets);
         scene.give(&[0]);
-        scene.read();
+        scene.read_as_new();
         assert_eq!(scene.resolve(&[(0, offset)]), ["stop position-out-of-log"]);
     }
 }
@@ -148,6 +148,48 @@ fn a_topic_that_was_created_again_stops() {
     scene.topic_id = None;
     scene.give(&[0]);
     assert_eq!(scene.read(), ["fill 0@0"]);
+}
+
+#[test]
+fn positions_of_another_cluster_stop() {
+    let mut scene = Scene::new();
+    scene.put(0, 40, &Metadata { cluster: Some("A".to_owned()), ..plain() });
+    scene.cluster_id = Some("B".to_owned());
+    scene.give(&[0]);
+    assert_eq!(scene.read(), ["stop cluster-changed"]);
+    // Brokers that tell no id prove nothing.
+    scene = Scene::new();
+    scene.put(0, 40, &Metadata { cluster: Some("A".to_owned()), ..plain() });
+    scene.give(&[0]);
+    assert_eq!(scene.read(), ["fill 0@40"]);
+}
+
+#[test]
+fn the_cluster_is_noted_with_the_next_position() {
+    let noted = |scene: &Scene| {
+        let stored = scene.stored[&0].clone().expect("stored");
+        Metadata::parse(&stored.metadata).expect("ours").cluster
+    };
+    let mut scene = Scene::new();
+    scene.cluster_id = Some("an id with spaces".to_owned());
+    scene.give(&[0]);
+    assert_eq!(scene.read(), ["fill 0@0"], "a text without it is gone on from");
+    scene.committing(1, &[(0, 0..10)], &["a"]);
+    let first = noted(&scene).expect("noted");
+    scene.visible(&["a"]);
+    scene.store();
+    assert_eq!(noted(&scene), Some(first), "kept by the advance");
+    scene.lose(&[0]);
+    scene.give(&[0]);
+    assert_eq!(scene.read(), ["fill 0@10"], "compared in the form in which it is noted");
+
+    let mut fresh = Scene::without_positions(StartWish::Earliest);
+    fresh.cluster_id = Some("C".to_owned());
+    fresh.give(&[0]);
+    fresh.read_as_new();
+    fresh.resolve(&[(0, 0)]);
+    fresh.store();
+    assert_eq!(noted(&fresh).as_deref(), Some("C"));
 }
 
 #[test]
@@ -170,4 +212,49 @@ fn metadata_of_ours_that_can_not_be_read_stops() {
         scene.give(&[0]);
         assert_eq!(scene.read(), ["stop position-unreadable"]);
     }
+}
+
+#[test]
+fn a_pipeline_whose_labels_are_remembered_has_lost_its_positions() {
+    let mut scene = Scene::without_positions(StartWish::Earliest);
+    scene.give(&[0, 1]);
+    assert_eq!(scene.read(), ["look for labels"]);
+    assert_eq!(scene.labels(Some("loadlock-a-1")), ["read 0 1"], "another member may have begun just now");
+    assert_eq!(scene.read(), ["stop positions-lost"]);
+    let what = scene.take("stop", |effect| match effect {
+        Effect::Stop(stop) => Some(stop.what.clone()),
+        _ => None,
+    });
+    assert!(what.contains("loadlock-a-1"), "{what}");
+}
+
+#[test]
+fn labels_of_a_member_that_began_meanwhile_are_no_loss() {
+    let mut scene = Scene::without_positions(StartWish::Earliest);
+    scene.give(&[0]);
+    scene.read();
+    scene.put(1, 0, &origin(3));
+    assert_eq!(scene.labels(Some("loadlock-a-1")), ["read 0"]);
+    assert_eq!(scene.read(), ["resolve earliest 0"]);
+    // Later all of them are gone: the labels are still known.
+    scene.stored = (0..3).map(|partition| (partition, None)).collect();
+    scene.give(&[2]);
+    assert_eq!(scene.read(), ["stop positions-lost"]);
+}
+
+#[test]
+fn labels_are_asked_for_once_and_only_when_nobody_has_a_position() {
+    let mut scene = Scene::without_positions(StartWish::Earliest);
+    scene.give(&[0]);
+    assert_eq!(scene.read(), ["look for labels"]);
+    scene.give(&[1]);
+    assert_eq!(scene.read(), [""; 0], "the question is under way");
+    assert_eq!(scene.labels(None), ["resolve earliest now 0 1"]);
+    scene.give(&[2]);
+    assert_eq!(scene.read(), [""; 0], "the answer is known; its start is resolved after the others");
+
+    let mut foreign = Scene::without_positions(StartWish::Earliest);
+    foreign.stored.insert(1, Some(Stored { offset: 40, metadata: String::new() }));
+    foreign.give(&[0]);
+    assert_eq!(foreign.read(), ["resolve earliest now 0"]);
 }

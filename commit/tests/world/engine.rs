@@ -92,6 +92,16 @@ impl Engine {
         self.loads.get(label).is_some_and(|load| load.stage != Stage::Prepared)
     }
 
+    /// Rows of the load are, or will be, in the table.
+    pub(crate) fn was_committed(&self, label: &Label) -> bool {
+        self.loads.get(label).is_some_and(|load| matches!(load.stage, Stage::Committed | Stage::Visible))
+    }
+
+    /// A label that is remembered.
+    pub(crate) fn any_label(&self) -> Option<String> {
+        self.loads.iter().find(|(_, load)| !load.forgotten).map(|(label, _)| label.to_string())
+    }
+
     pub(crate) fn has_forgotten(&self) -> bool {
         self.forgot > 0
     }

@@ -74,6 +74,20 @@ impl World {
                 let state = self.engine.state(&txn);
                 self.tell(index, Event::State { ticket, table, state });
             }
+            Task::LookForEvidence { ticket, table, txn } => {
+                // Found sometimes, where it is; never where it is not.
+                let committed = self.rng.half() && self.engine.was_committed(&txn.label);
+                self.tally.count(if committed {
+                    "evidence of a forgotten load"
+                } else {
+                    "no evidence of a forgotten load"
+                });
+                self.tell(index, Event::Evidence { ticket, table, committed, looked: String::new() });
+            }
+            Task::LookForLabels { ticket } => {
+                let remembered = self.engine.any_label();
+                self.tell(index, Event::Labels { ticket, remembered });
+            }
         }
     }
 
@@ -96,7 +110,8 @@ impl World {
     fn read_positions(&mut self, index: usize, ticket: Ticket, partitions: &BTreeSet<Partition>) {
         let stored = self.broker.stored.clone();
         let log = self.topic.ranges(partitions);
-        self.tell(index, Event::Positions { ticket, stored, log, topic_id: Some("T".to_owned()), now_ms: 0 });
+        let (topic_id, cluster_id) = (Some("T".to_owned()), Some("C".to_owned()));
+        self.tell(index, Event::Positions { ticket, stored, log, topic_id, cluster_id, now_ms: 0 });
     }
 
     fn resolve(
@@ -375,6 +390,8 @@ impl World {
                 | Task::Resolve { .. }
                 | Task::Rejoin
                 | Task::Ask { .. }
+                | Task::LookForEvidence { .. }
+                | Task::LookForLabels { .. }
                 | Task::Tell(_) => {}
             }
         }

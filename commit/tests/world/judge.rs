@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use loadlock_commit::domain::{Label, Nonce, Offset, Partition, Stored};
-use loadlock_commit::metadata::Metadata;
+use loadlock_commit::metadata::{Fate, Metadata};
 use loadlock_commit::{Tag, invariants, label};
 
 use crate::broker::Change;
@@ -22,7 +22,7 @@ pub(crate) struct Judge {
     pub(crate) violations: Vec<Violation>,
     visible: BTreeMap<(Tag, Place), u32>,
     /// Tables in which a row may be visible more than once.
-    at_least_once: BTreeSet<Tag>,
+    pub(crate) at_least_once: BTreeSet<Tag>,
     /// First position that was stored for each partition.
     firsts: BTreeMap<Partition, Offset>,
     /// Partitions whose position carried this intent.
@@ -30,10 +30,6 @@ pub(crate) struct Judge {
 }
 
 impl Judge {
-    pub(crate) fn of(topic: &Topic) -> Self {
-        Self { at_least_once: topic.at_least_once().clone(), ..Self::default() }
-    }
-
     pub(crate) fn broken(&mut self, rule: &'static str, what: String) {
         self.violations.push(Violation { rule, what });
     }
@@ -101,7 +97,7 @@ impl Judge {
     fn replaced(&mut self, before: &Stored, now: Option<Nonce>, topic: &Topic, engine: &Engine, pipeline: Tag) {
         let intent = Metadata::parse(&before.metadata).ok().and_then(|metadata| metadata.intent);
         let Some(intent) = intent.filter(|intent| now != Some(intent.nonce)) else { return };
-        for (tag, _) in intent.tables.iter().filter(|(_, table)| !table.done) {
+        for (tag, _) in intent.tables.iter().filter(|(_, table)| table.fate == Fate::Open) {
             let Some(table) = topic.table(*tag) else { continue };
             let label = label(pipeline, intent.nonce, table);
             if !engine.had_final_word(&label) {

@@ -54,6 +54,14 @@ pub(crate) enum Task {
         table: Tag,
         txn: Txn,
     },
+    LookForEvidence {
+        ticket: Ticket,
+        table: Tag,
+        txn: Txn,
+    },
+    LookForLabels {
+        ticket: Ticket,
+    },
     /// An answer on its way.
     Tell(Event),
 }
@@ -192,7 +200,9 @@ impl Process {
             | Event::LoadFailed { .. }
             | Event::CommitAnswered { .. }
             | Event::AbortAnswered { .. }
-            | Event::State { .. } => {}
+            | Event::State { .. }
+            | Event::Evidence { .. }
+            | Event::Labels { .. } => {}
         }
     }
 
@@ -210,6 +220,8 @@ impl Process {
             }
             Effect::Abort { ticket, table, txn } => Task::Abort { ticket, table, txn },
             Effect::Ask { ticket, table, txn, .. } => Task::Ask { ticket, table, txn },
+            Effect::LookForEvidence { ticket, table, txn, .. } => Task::LookForEvidence { ticket, table, txn },
+            Effect::LookForLabels { ticket } => Task::LookForLabels { ticket },
             Effect::Rejoin => Task::Rejoin,
             Effect::Fill(fill) => return self.begin_fill(fill, hands),
             Effect::NextFill { ticket } => return self.open_fill(ticket, None, hands),
@@ -410,9 +422,9 @@ impl Process {
             (Mutant::UnknownIsAborted, Event::State { ticket, table, state: TxnState::Unknown }) => {
                 Event::State { ticket, table, state: TxnState::Aborted { reason: None } }
             }
-            (Mutant::SkipsSettling, Event::Positions { ticket, stored, log, topic_id, now_ms }) => {
+            (Mutant::SkipsSettling, Event::Positions { ticket, stored, log, topic_id, cluster_id, now_ms }) => {
                 let stored = stored.into_iter().map(|(partition, stored)| (partition, stored.map(forget_intent)));
-                Event::Positions { ticket, stored: stored.collect(), log, topic_id, now_ms }
+                Event::Positions { ticket, stored: stored.collect(), log, topic_id, cluster_id, now_ms }
             }
             (Mutant::BelievesTheAbort, Event::AbortAnswered { ticket, table }) => {
                 self.aborted.insert((ticket, table));

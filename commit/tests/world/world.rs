@@ -84,11 +84,13 @@ impl World {
         let topic = Topic::new(climate.partitions, climate.log_start, climate.log_first, climate.log_last);
         let topic = if seed % 8 == 7 { topic.with_a_table_at_least_once() } else { topic };
         let broker = Broker::new(&topic.partitions(), climate.eager);
+        let mut judge = Judge::default();
+        judge.at_least_once.extend(topic.at_least_once());
         let processes = (0..climate.processes).map(|_| Process::new(settings(&topic, climate.start), mutant)).collect();
         Self {
             climate,
             rng,
-            judge: Judge::of(&topic),
+            judge,
             topic,
             broker,
             engine: Engine::default(),
@@ -270,8 +272,10 @@ impl World {
             StopCode::BadRecord | StopCode::LoadRefused | StopCode::PositionRefused | StopCode::NotCommittable => {}
             StopCode::TooManyRejects
             | StopCode::NoPosition
+            | StopCode::PositionsLost
             | StopCode::PositionOutOfLog
             | StopCode::TopicChanged
+            | StopCode::ClusterChanged
             | StopCode::PositionUnreadable
             | StopCode::MappingChanged
             | StopCode::LogRewritten
@@ -281,6 +285,7 @@ impl World {
             | StopCode::TopicMissing
             | StopCode::Denied
             | StopCode::Fenced
+            | StopCode::Preflight
             | StopCode::DrainUnfinished => {
                 self.judge.broken("stop", format!("stopped without reason: {}: {}", stop.code, stop.what));
                 self.stuck = Some(stop);

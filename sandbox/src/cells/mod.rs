@@ -13,7 +13,7 @@ use jiff::tz::TimeZone;
 use serde_json::value::RawValue;
 
 use crate::table::{Column, ColumnType, Element, EngineKind};
-pub(crate) use date::{Stamp, format_date, format_micros};
+pub(crate) use date::{Stamp, format_date, format_micros, format_rounded};
 pub(crate) use decimal::Decimal;
 pub(crate) use special::{hll_hash, to_binary, to_bitmap};
 

@@ -31,6 +31,9 @@ pub(crate) struct Up {
     /// Port of the backend; 0 picks a free one
     #[arg(long, default_value_t = 0)]
     be_port: u16,
+    /// Port of the frontend's MySQL interface; 0 picks a free one
+    #[arg(long, default_value_t = 0)]
+    query_port: u16,
     /// Port for SQL, faults and the clock; 0 picks a free one
     #[arg(long, default_value_t = 0)]
     admin_port: u16,
@@ -49,6 +52,7 @@ impl Up {
         let mut builder = Sandbox::builder(self.engine)
             .account(&self.user, &self.password)
             .ports(self.fe_port, self.be_port, self.admin_port)
+            .query_port(self.query_port)
             .settings(|settings| settings.discard = self.discard);
         for path in &self.ddl {
             let ddl = std::fs::read_to_string(path).map_err(|e| format!("cannot read {}: {e}", path.display()))?;
@@ -65,6 +69,7 @@ impl Up {
             "engine": self.engine,
             "frontend": sandbox.frontend.to_string(),
             "backend": sandbox.backend.to_string(),
+            "query": sandbox.query.to_string(),
             "admin": sandbox.admin.to_string(),
             "user": self.user,
             "kafka": brokers,
@@ -85,6 +90,8 @@ impl Up {
         };
         writeln!(out, "{} sandbox is up", self.engine)?;
         writeln!(out, "  frontend  http://{}   user {}, {password}", sandbox.frontend, self.user)?;
+        let (host, port) = (sandbox.query.ip(), sandbox.query.port());
+        writeln!(out, "  mysql     {}   try: mysql -h{host} -P{port} -u{}", sandbox.query, self.user)?;
         writeln!(out, "  backend   http://{}   redirects lead here", sandbox.backend)?;
         writeln!(out, "  admin     http://{}   try: loadlock-sandbox sql --admin {0} \"SELECT …\"", sandbox.admin)?;
         if let Some(brokers) = brokers {

@@ -50,7 +50,18 @@ impl Schema {
         self.databases.iter().any(|d| d == name)
     }
 
-    fn add_database(&mut self, name: &str) {
+    /// Adds the tables of another schema that this one doesn't have.
+    pub(crate) fn add_unless_declared(&mut self, other: Self) {
+        for table in other.tables {
+            if self.table(&table.database, &table.name).is_none() {
+                self.add_database(&table.database);
+                self.tables.push(table);
+            }
+        }
+    }
+
+    /// Adds a database unless it is there.
+    pub(crate) fn add_database(&mut self, name: &str) {
         if !self.has_database(name) {
             self.databases.push(name.to_owned());
         }

@@ -9,13 +9,15 @@ use hyper::header::{CONTENT_TYPE, HeaderValue, LOCATION};
 use hyper::{Method, Response, StatusCode};
 use serde_json::json as value;
 
-use super::{envelope, state_name};
+use super::{envelope, sql, state_name};
 use crate::auth::{Login, credentials};
 use crate::cluster::{Cluster, StepError};
 use crate::faults::{Call, Node, under};
 use crate::http::{
-    HangUp, HttpRequest, HttpResponse, Object, header, json, path_pieces, percent_encode, query_parameter, text,
+    HangUp, HttpRequest, HttpResponse, Object, header, json, path_pieces, percent_encode, query_parameter, read_small,
+    text,
 };
+use crate::sql::Server;
 use crate::table::{ColumnType, Model};
 use crate::transactions::State;
 
@@ -30,19 +32,23 @@ enum Decision {
 enum Act {
     State { database: String, label: String },
     Cancel { database: String, label: String },
+    Query(Option<Bytes>),
+    Config,
 }
 
 /// Answers a request.
-pub(crate) async fn answer(
-    cluster: Arc<Cluster>,
-    backend: SocketAddr,
-    request: HttpRequest,
-) -> Result<HttpResponse, HangUp> {
+pub(crate) async fn answer(server: Arc<Server>, request: HttpRequest) -> Result<HttpResponse, HangUp> {
+    let (cluster, backend) = (&server.cluster, server.nodes.backend);
+    let refuse = |status: Option<&str>, message: &str| failed_as(status.unwrap_or("FAILED"), message);
     let decision = match refuse_login(cluster.login(request.headers())) {
         Some(refusal) => Decision::Answer(refusal),
-        None => decide(&cluster, backend, &request),
+        None if is_query(&request) => {
+            let body = read_small(request.into_body(), sql::BODY_MAX_BYTES).await;
+            let faults = cluster.faults.take(Call::Query, Node::Frontend, true);
+            return under(&faults, refuse, async { Ok(perform(&server, Act::Query(body)).await) }).await;
+        }
+        None => decide(cluster, backend, &request),
     };
-    let refuse = |status: Option<&str>, message: &str| failed_as(status.unwrap_or("FAILED"), message);
     match decision {
         Decision::Answer(response) => Ok(response),
         Decision::Redirect(call) => {
@@ -51,7 +57,7 @@ pub(crate) async fn answer(
         }
         Decision::Act(call, act) => {
             let faults = cluster.faults.take(call, Node::Frontend, true);
-            under(&faults, refuse, async { Ok(perform(&cluster, act).await) }).await
+            under(&faults, refuse, async { Ok(perform(&server, act).await) }).await
         }
     }
 }
@@ -100,9 +106,16 @@ fn decide(cluster: &Cluster, backend: SocketAddr, request: &HttpRequest) -> Deci
             let own = value!({"ip": backend.ip().to_string(), "http_port": backend.port(), "is_alive": true});
             Decision::Answer(envelope("success", 0, value!({"backends": [own]})))
         }
+        (&Method::GET, ["rest", "v1", "config", "fe"]) => Decision::Act(Call::Query, Act::Config),
         (&Method::GET, ["api", database, table, "_schema"]) => Decision::Answer(schema(cluster, database, table)),
         _ => Decision::Answer(text(StatusCode::NOT_FOUND, "Not Found")),
     }
+}
+
+fn is_query(request: &HttpRequest) -> bool {
+    let pieces = path_pieces(request);
+    let pieces: Vec<&str> = pieces.iter().map(String::as_str).collect();
+    matches!((request.method(), pieces.as_slice()), (&Method::POST, ["api", "query", _, _]))
 }
 
 fn second_phase(request: &HttpRequest) -> Decision {
@@ -132,8 +145,11 @@ fn redirect(backend: SocketAddr, request: &HttpRequest) -> HttpResponse {
     response
 }
 
-async fn perform(cluster: &Cluster, act: Act) -> HttpResponse {
+async fn perform(server: &Server, act: Act) -> HttpResponse {
+    let cluster = &server.cluster;
     match act {
+        Act::Query(body) => sql::answer(server, body).await,
+        Act::Config => sql::config(server),
         Act::State { database, label } => {
             if !cluster.has_database(&database) {
                 return envelope("Error", 1, format!("unknown database, database={database}"));

@@ -4,6 +4,7 @@
 
 pub(crate) mod backend;
 pub(crate) mod frontend;
+mod sql;
 mod two_phase;
 
 use serde_json::Value;

@@ -60,7 +60,7 @@ async fn perform(cluster: &Arc<Cluster>, database: &str, headers: &HeaderMap, ca
     }
     let (result, done) = match call {
         Call::Rollback => (cluster.abort(id, "User Abort").await, "abort"),
-        Call::Begin | Call::Load | Call::Prepare | Call::Commit | Call::State | Call::Cancel => {
+        Call::Begin | Call::Load | Call::Prepare | Call::Commit | Call::State | Call::Cancel | Call::Query => {
             (cluster.commit(id).await, "commit")
         }
     };

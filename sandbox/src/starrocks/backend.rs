@@ -58,7 +58,7 @@ pub(crate) async fn answer(
             Call::Prepare => Ok(prepare(&cluster, own, &headers).await),
             Call::Commit => Ok(commit(&cluster, own, &headers).await),
             Call::Rollback => Ok(rollback(&cluster, &headers).await),
-            Call::State | Call::Cancel => Ok(text(StatusCode::NOT_FOUND, "Not Found")),
+            Call::State | Call::Cancel | Call::Query => Ok(text(StatusCode::NOT_FOUND, "Not Found")),
         }
     })
     .await

@@ -10,7 +10,7 @@ use hyper::header::LOCATION;
 use hyper::{Method, Response, StatusCode};
 
 use super::{
-    frontend_failed, frontend_ok, frontend_reply, is_label, other_mode, refuse_login, rest_failed, rest_failure,
+    frontend_failed, frontend_ok, frontend_reply, is_label, other_mode, refuse_login, rest_failed, rest_failure, sql,
 };
 use crate::cluster::{Cluster, StepError};
 use crate::faults::{Call, Node, under};
@@ -18,6 +18,7 @@ use crate::http::{
     HangUp, HttpRequest, HttpResponse, Object, content_length, header, json, path_pieces, query_parameter, read_small,
     text,
 };
+use crate::sql::Server;
 use crate::transactions::{State, StepRefused, Transaction};
 
 /// Largest POST body that a frontend collects.
@@ -36,14 +37,12 @@ enum Act {
     Rollback(Transaction),
     State { database: String, label: String },
     Cancel { database: String, label: String },
+    Query(Option<Bytes>),
 }
 
 /// Answers a request.
-pub(crate) async fn answer(
-    cluster: Arc<Cluster>,
-    backend: SocketAddr,
-    request: HttpRequest,
-) -> Result<HttpResponse, HangUp> {
+pub(crate) async fn answer(server: Arc<Server>, request: HttpRequest) -> Result<HttpResponse, HangUp> {
+    let (cluster, backend) = (&server.cluster, server.nodes.backend);
     let pieces = path_pieces(&request);
     let pieces: Vec<&str> = pieces.iter().map(String::as_str).collect();
     let method = request.method().clone();
@@ -53,8 +52,8 @@ pub(crate) async fn answer(
         Decision::Answer(refusal)
     } else {
         match (method, pieces.as_slice()) {
-            (Method::POST | Method::PUT, ["api", "transaction", op]) => transaction_call(&cluster, request, op).await,
-            (Method::PUT, ["api", database, table, "_stream_load"]) => stream_load(&cluster, &request, database, table),
+            (Method::POST | Method::PUT, ["api", "transaction", op]) => transaction_call(cluster, request, op).await,
+            (Method::PUT, ["api", database, table, "_stream_load"]) => stream_load(cluster, &request, database, table),
             (Method::GET, ["api", database, "get_load_state"]) => {
                 let label = query_parameter(&request, "label").unwrap_or_default();
                 Decision::Act(Call::State, Act::State { database: (*database).to_owned(), label })
@@ -63,6 +62,10 @@ pub(crate) async fn answer(
                 let label = query_parameter(&request, "label").unwrap_or_else(|| (*table_or_label).to_owned());
                 Decision::Act(Call::Cancel, Act::Cancel { database: (*database).to_owned(), label })
             }
+            (
+                Method::POST,
+                ["api", "v1", "catalogs", _, "sql"] | ["api", "v1", "catalogs", _, "databases", _, "sql"],
+            ) => Decision::Act(Call::Query, Act::Query(read_small(request.into_body(), sql::BODY_MAX_BYTES).await)),
             _ => Decision::Answer(text(StatusCode::NOT_FOUND, "Not Found")),
         }
     };
@@ -78,7 +81,7 @@ pub(crate) async fn answer(
         }
         Decision::Act(call, act) => {
             let faults = cluster.faults.take(call, Node::Frontend, true);
-            under(&faults, refuse, async { Ok(perform(&cluster, act, publish_wait).await) }).await
+            under(&faults, refuse, async { Ok(perform(&server, act, publish_wait).await) }).await
         }
     }
 }
@@ -152,7 +155,7 @@ async fn by_label_state(cluster: &Cluster, call: Call, database: &str, label: &s
             Some(found) if call == Call::Commit => Decision::Act(call, Act::Commit(found)),
             Some(found) => Decision::Act(call, Act::Rollback(found)),
         },
-        Call::Load | Call::Prepare | Call::State | Call::Cancel => {
+        Call::Load | Call::Prepare | Call::State | Call::Cancel | Call::Query => {
             // The coordinator is in the transaction's state, too, when the cache has lost it.
             if cluster.knows_label(database, label) || cluster.memory.knows_node(label) {
                 return Decision::Redirect(call);
@@ -197,12 +200,14 @@ fn stream_load(cluster: &Cluster, request: &HttpRequest, database: &str, table: 
     Decision::Redirect(Call::Load)
 }
 
-async fn perform(cluster: &Arc<Cluster>, act: Act, publish_wait: Option<Duration>) -> HttpResponse {
+async fn perform(server: &Server, act: Act, publish_wait: Option<Duration>) -> HttpResponse {
+    let cluster = &server.cluster;
     match act {
         Act::Commit(found) => commit(cluster, found, publish_wait).await,
         Act::Rollback(found) => rollback(cluster, found).await,
         Act::State { database, label } => state(cluster, &database, &label).await,
         Act::Cancel { database, label } => cancel(cluster, &database, &label).await,
+        Act::Query(body) => sql::answer(server, body).await,
     }
 }
 

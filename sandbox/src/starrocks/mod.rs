@@ -6,6 +6,7 @@ pub(crate) mod backend;
 pub(crate) mod frontend;
 mod load;
 mod memory;
+mod sql;
 
 pub(crate) use memory::Memory;
 

@@ -4,12 +4,14 @@
 //! command under the same lock has the store follow the decisions. Everything that must be durable is answered after
 //! SQLite's commit; rows of an open transaction ride along with the next such commit.
 
+mod definitions;
 mod publish;
 mod query;
 mod sql_text;
 mod writer;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 
@@ -19,8 +21,10 @@ use crate::rows::RowChunk;
 use crate::table::Table;
 use crate::transactions::Transaction;
 
+pub(crate) use definitions::definitions;
 pub use query::QueryResult;
-pub(crate) use query::query;
+pub(crate) use query::{View, query};
+pub(crate) use sql_text::{NUMERIC_COLLATION, quote};
 
 /// Chunks of rows that may wait for a writer.
 const WAITING_CHUNKS: usize = 32;
@@ -60,6 +64,34 @@ enum Command {
     Forget { ids: Vec<i64> },
     /// Answer when everything before it is durable.
     Barrier { done: Done },
+    /// Change tables or rows outside of transactions; the number of rows goes to `count`.
+    Change { change: Change, count: Arc<AtomicU64>, done: Done },
+}
+
+/// A change by SQL.
+#[derive(Clone, Debug)]
+pub(crate) enum Change {
+    /// Make a table and keep its DDL.
+    Create {
+        /// The table.
+        table: Box<Table>,
+        /// How it was declared.
+        ddl: String,
+    },
+    /// Drop a table.
+    Drop {
+        /// Its name.
+        table: String,
+    },
+    /// Delete rows.
+    Delete {
+        /// The table's name.
+        table: String,
+        /// What the condition calls it.
+        alias: String,
+        /// Which ones, in SQLite's words.
+        condition: String,
+    },
 }
 
 /// The store of one database.
@@ -171,6 +203,14 @@ impl Store {
     /// Everything told before it is durable when it ends.
     pub(crate) fn barrier(&self) -> Pending {
         self.send_with(|done| Command::Barrier { done })
+    }
+
+    /// Changes tables or rows; returns the number of rows that were deleted.
+    pub(crate) async fn change(&self, change: Change) -> Result<u64, StoreError> {
+        let count = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&count);
+        self.send_with(|done| Command::Change { change, count: counted, done }).wait().await?;
+        Ok(count.load(Ordering::Relaxed))
     }
 
     /// Carries out what was told and closes the file. Blocks.

@@ -1,15 +1,16 @@
-//! Read-only SQL over all databases: each file is attached under its database's name.
+//! Read-only SQL: the databases' files are attached under their names.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, params_from_iter};
 use serde::{Deserialize, Serialize};
 
 use super::StoreError;
-use super::sql_text::quote;
+use super::sql_text::{NUMERIC_COLLATION, quote};
 use super::writer::register_collation;
+use crate::sql::register_functions;
 
 /// Rows that a query may return.
 const ROWS_MAX: usize = 1_000_000;
@@ -25,14 +26,34 @@ pub struct QueryResult {
     pub rows: Vec<Vec<Option<String>>>,
 }
 
-/// Runs one SELECT over the databases, given as name and file.
+/// A table that exists for one query only.
+#[derive(Clone, Debug)]
+pub(crate) struct View {
+    /// Its database; none of the sandbox's own.
+    pub(crate) schema: String,
+    /// Its name.
+    pub(crate) table: String,
+    /// Column names, and whether they are ordered as numbers.
+    pub(crate) columns: Vec<(String, bool)>,
+    /// Rows; `None` is NULL.
+    pub(crate) rows: Vec<Vec<Option<String>>>,
+}
+
+/// Runs one SELECT over the databases, given as name and file, and over the views.
 ///
 /// # Errors
 /// When SQLite refuses it, it isn't a query, returns too many rows, or takes too long.
-pub(crate) async fn query(databases: Vec<(String, PathBuf)>, sql: String) -> Result<QueryResult, StoreError> {
+pub(crate) async fn query(
+    databases: Vec<(String, PathBuf)>,
+    views: Vec<View>,
+    sql: String,
+) -> Result<QueryResult, StoreError> {
     let connection = attach(&databases)?;
     let interrupt = connection.get_interrupt_handle();
-    let mut work = tokio::task::spawn_blocking(move || run(&connection, &sql));
+    let mut work = tokio::task::spawn_blocking(move || {
+        create(&connection, &views)?;
+        run(&connection, &sql)
+    });
     let joined = tokio::select! {
         joined = &mut work => joined,
         () = tokio::time::sleep(TIME_MAX) => {
@@ -47,11 +68,35 @@ fn attach(databases: &[(String, PathBuf)]) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_MEMORY;
     let connection = Connection::open_with_flags(":memory:", flags)?;
     register_collation(&connection)?;
+    register_functions(&connection)?;
     for (name, path) in databases {
         let path = path.to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
         connection.execute(&format!("ATTACH ?1 AS {}", quote(name)), [format!("file:{path}?mode=ro")])?;
     }
     Ok(connection)
+}
+
+fn create(connection: &Connection, views: &[View]) -> Result<(), StoreError> {
+    let mut schemas: Vec<&str> = Vec::new();
+    for View { schema, table, columns, rows } in views {
+        if !schemas.contains(&schema.as_str()) {
+            connection.execute_batch(&format!("ATTACH ':memory:' AS {}", quote(schema)))?;
+            schemas.push(schema);
+        }
+        let marks = vec!["?"; columns.len()].join(", ");
+        let columns = columns.iter().map(|(name, is_numeric)| {
+            let collation = if *is_numeric { format!(" COLLATE {NUMERIC_COLLATION}") } else { String::new() };
+            format!("{} TEXT{collation}", quote(name))
+        });
+        let columns = columns.collect::<Vec<_>>().join(", ");
+        let name = format!("{}.{}", quote(schema), quote(table));
+        connection.execute_batch(&format!("CREATE TABLE {name} ({columns}) STRICT"))?;
+        let mut insert = connection.prepare(&format!("INSERT INTO {name} VALUES ({marks})"))?;
+        for row in rows {
+            insert.execute(params_from_iter(row))?;
+        }
+    }
+    Ok(())
 }
 
 fn run(connection: &Connection, sql: &str) -> Result<QueryResult, StoreError> {

@@ -57,8 +57,14 @@ fn key_expression(table: &Table, position: usize) -> String {
     if column.nullable { format!("ifnull({name}, x'') COLLATE BINARY") } else { format!("{name} COLLATE BINARY") }
 }
 
-fn sequence_name(table: &Table) -> String {
-    quote(&format!("_sandbox_sequence_{}", table.name))
+/// The table that holds the sequence of every key of a table.
+pub(crate) fn sequence_name(table: &str) -> String {
+    format!("_sandbox_sequence_{table}")
+}
+
+/// Drops a table with what is noted of its keys.
+pub(crate) fn drop_table(table: &str) -> String {
+    format!("DROP TABLE IF EXISTS {}; DROP TABLE IF EXISTS {}", quote(table), quote(&sequence_name(table)))
 }
 
 pub(crate) fn create_table(table: &Table) -> String {
@@ -74,7 +80,7 @@ pub(crate) fn create_table(table: &Table) -> String {
         sql.push_str(&format!("CREATE UNIQUE INDEX IF NOT EXISTS {index} ON {} ({keys});", quote(&table.name)));
     }
     if table.sequence.is_some() {
-        let name = sequence_name(table);
+        let name = quote(&sequence_name(&table.name));
         sql.push_str(&format!(
             "CREATE TABLE IF NOT EXISTS {name} (key TEXT NOT NULL PRIMARY KEY, sequence TEXT) STRICT, WITHOUT ROWID;"
         ));
@@ -134,12 +140,12 @@ pub(crate) fn delete_row(table: &Table) -> String {
 
 /// The highest sequence that a key was loaded with.
 pub(crate) fn find_sequence(table: &Table) -> String {
-    format!("SELECT sequence FROM {} WHERE key = ?1", sequence_name(table))
+    format!("SELECT sequence FROM {} WHERE key = ?1", quote(&sequence_name(&table.name)))
 }
 
 /// Notes the sequence of a key.
 pub(crate) fn put_sequence(table: &Table) -> String {
-    format!("INSERT OR REPLACE INTO {} (key, sequence) VALUES (?1, ?2)", sequence_name(table))
+    format!("INSERT OR REPLACE INTO {} (key, sequence) VALUES (?1, ?2)", quote(&sequence_name(&table.name)))
 }
 
 /// How the rows of a transaction change their table, if not by replacing.

@@ -2,16 +2,19 @@
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
 
 use rusqlite::{Connection, params, params_from_iter};
 
+use super::definitions::change_by_sql;
 use super::publish::publish;
 use super::sql_text as sql;
 use super::{Command, Done, StoreError};
 use crate::cells::numeric_order;
 use crate::options::Op;
 use crate::rows::RowChunk;
+use crate::sql::register_functions;
 use crate::table::Table;
 use crate::transactions::{Counts, State, Transaction};
 use crate::update::Update;
@@ -45,6 +48,7 @@ impl Writer {
     ) -> Result<(Self, Vec<Transaction>, i64), StoreError> {
         let connection = Connection::open(path)?;
         register_collation(&connection)?;
+        register_functions(&connection)?;
         // NORMAL under WAL: a killed process loses nothing that was answered.
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "NORMAL")?;
@@ -133,6 +137,11 @@ impl Writer {
             Command::Drop { id } => self.or_log(|w| w.drop_stage(id)),
             Command::Forget { ids } => self.or_log(|w| w.forget(&ids)),
             Command::Barrier { done } => self.waiting.push(done),
+            Command::Change { change, count, done } => {
+                let result = self.atomically(|w| change_by_sql(&w.connection, &change));
+                let result = result.map(|rows| count.store(rows, Ordering::Relaxed));
+                self.answer(result, done);
+            }
         }
     }
 
@@ -153,7 +162,7 @@ impl Writer {
     }
 
     /// All of a step or nothing of it, inside the SQLite transaction that many steps share.
-    fn atomically(&mut self, step: impl FnOnce(&mut Self) -> Result<(), StoreError>) -> Result<(), StoreError> {
+    fn atomically<T>(&mut self, step: impl FnOnce(&mut Self) -> Result<T, StoreError>) -> Result<T, StoreError> {
         if !self.is_open {
             self.connection.execute_batch("BEGIN")?;
             self.is_open = true;

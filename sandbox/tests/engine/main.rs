@@ -3,6 +3,7 @@
 
 mod doris;
 mod loads;
+mod questions;
 mod starrocks;
 mod support;
 mod types;

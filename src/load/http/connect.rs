@@ -1,5 +1,6 @@
 //! A connection to an engine node: TCP, TLS where asked for, and a watch on how writing goes.
 
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -43,8 +44,7 @@ pub enum SetupError {
     Tls(#[from] rustls::Error),
 }
 
-/// TLS settings: the system's roots, the ones compiled in, and those of `engine.ca_file`.
-pub(super) fn tls(ca_file: Option<&PathBuf>) -> Result<TlsConnector, SetupError> {
+fn tls(ca_file: Option<&PathBuf>) -> Result<TlsConnector, SetupError> {
     let mut roots = RootCertStore::empty();
     roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
     // A system without roots, or with some that can't be read, still has the compiled ones.
@@ -73,8 +73,42 @@ pub(super) fn tls(ca_file: Option<&PathBuf>) -> Result<TlsConnector, SetupError>
 }
 
 /// A byte stream to a node.
-pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+/// A byte stream, once it is open.
+pub type Opened = Pin<Box<dyn Future<Output = io::Result<Box<dyn Stream>>> + Send>>;
+
+/// Opens a byte stream to a host and port.
+type Open = dyn Fn(&str, u16) -> Opened + Send + Sync;
+
+/// How byte streams to nodes are opened.
+#[derive(Clone)]
+pub enum Network {
+    /// TCP, and TLS where the node asks for it.
+    Tcp(TlsConnector),
+    /// By the caller, for host and port: a simulation. Never with TLS.
+    Given(Arc<Open>),
+}
+
+impl fmt::Debug for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tcp(_) => "Tcp",
+            Self::Given(_) => "Given",
+        })
+    }
+}
+
+impl Network {
+    /// TCP with TLS settings: the system's roots, the ones compiled in, and those of `engine.ca_file`.
+    ///
+    /// # Errors
+    /// When the certificates can't be used.
+    pub fn tcp(ca_file: Option<&PathBuf>) -> Result<Self, SetupError> {
+        tls(ca_file).map(Self::Tcp)
+    }
+}
 
 /// An open connection.
 pub(super) struct Connection {
@@ -86,24 +120,29 @@ pub(super) struct Connection {
 ///
 /// # Errors
 /// Why not, for people. Nothing of a request has been sent.
-pub(super) async fn connect(node: &Node, tls: &TlsConnector, limit: Duration) -> Result<Connection, String> {
-    match tokio::time::timeout(limit, establish(node, tls)).await {
+pub(super) async fn connect(node: &Node, network: &Network, limit: Duration) -> Result<Connection, String> {
+    match tokio::time::timeout(limit, establish(node, network)).await {
         Ok(Ok(connection)) => Ok(connection),
         Ok(Err(error)) => Err(format!("{node} can't be reached: {error}")),
         Err(_) => Err(format!("{node} can't be reached: no connection within {limit:?} (engine.timeouts.connect)")),
     }
 }
 
-async fn establish(node: &Node, tls: &TlsConnector) -> io::Result<Connection> {
-    let tcp = TcpStream::connect((node.host.as_str(), node.port)).await?;
-    tcp.set_nodelay(true)?;
+async fn establish(node: &Node, network: &Network) -> io::Result<Connection> {
     let progress = Progress::new();
-    let watched = Watched { tcp, progress: progress.clone(), broken: false };
-    let stream: Box<dyn Stream> = if node.https {
-        let name = ServerName::try_from(node.host.clone()).map_err(io::Error::other)?;
-        Box::new(tls.connect(name, watched).await?)
-    } else {
-        Box::new(watched)
+    let stream: Box<dyn Stream> = match network {
+        Network::Tcp(tls) => {
+            let tcp = TcpStream::connect((node.host.as_str(), node.port)).await?;
+            tcp.set_nodelay(true)?;
+            let watched = Watched::new(tcp, &progress);
+            if node.https {
+                let name = ServerName::try_from(node.host.clone()).map_err(io::Error::other)?;
+                Box::new(tls.connect(name, watched).await?)
+            } else {
+                Box::new(watched)
+            }
+        }
+        Network::Given(open) => Box::new(Watched::new(open(&node.host, node.port).await?, &progress)),
     };
     Ok(Connection { stream, progress })
 }
@@ -148,18 +187,22 @@ impl Progress {
     }
 }
 
-/// A TCP stream that reports its progress, and that keeps silent about a failed write as long as reading goes on.
+/// A stream that reports its progress, and that keeps silent about a failed write as long as reading goes on.
 ///
 /// An engine that refuses a load answers and closes while we are still sending. The write then fails, but the answer
 /// waits in the receive buffer; an HTTP library that hears of the failed write first never reads it. So a failed write
 /// only stays pending: reading brings the answer, or the end of the connection.
-struct Watched {
-    tcp: TcpStream,
+struct Watched<S> {
+    stream: S,
     progress: Progress,
     broken: bool,
 }
 
-impl Watched {
+impl<S> Watched<S> {
+    fn new(stream: S, progress: &Progress) -> Self {
+        Self { stream, progress: progress.clone(), broken: false }
+    }
+
     fn note(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         match written {
             Poll::Ready(Ok(n)) => {
@@ -179,18 +222,18 @@ impl Watched {
     }
 }
 
-impl AsyncRead for Watched {
+impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_read(cx, buf)
+        Pin::new(&mut self.stream).poll_read(cx, buf)
     }
 }
 
-impl AsyncWrite for Watched {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         if self.broken {
             return Poll::Pending;
         }
-        let written = Pin::new(&mut self.tcp).poll_write(cx, buf);
+        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
         self.note(written)
     }
 
@@ -202,19 +245,19 @@ impl AsyncWrite for Watched {
         if self.broken {
             return Poll::Pending;
         }
-        let written = Pin::new(&mut self.tcp).poll_write_vectored(cx, bufs);
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
         self.note(written)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.tcp.is_write_vectored()
+        self.stream.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_flush(cx)
+        Pin::new(&mut self.stream).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_shutdown(cx)
+        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

@@ -12,12 +12,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Request, Uri, header};
-use http_body_util::Empty;
+use http_body_util::{Empty, Full};
 use tokio::time::timeout;
-use tokio_rustls::TlsConnector;
 use zeroize::Zeroizing;
 
-pub use connect::SetupError;
+pub use connect::{Network, Opened, SetupError, Stream};
 pub(super) use upload::Upload;
 
 use self::exchange::{ANSWER_LIMIT, Raw, exchange};
@@ -25,6 +24,7 @@ use self::redirect::{Node, Rules, Trust};
 use self::upload::Opening;
 use super::engine::{Call, Response, Step};
 use super::failure::ERROR_LOG_BYTES;
+use super::question::Question;
 use crate::config::{Engine, Timeouts};
 
 /// Most redirects of one call: follower, leader, backend, and some in reserve.
@@ -39,7 +39,7 @@ pub(super) struct Client {
     current: AtomicUsize,
     rules: Rules,
     authorization: HeaderValue,
-    tls: TlsConnector,
+    network: Network,
     timeouts: Timeouts,
     /// Hosts that a redirect made trusted, each logged once.
     trusted: Mutex<HashSet<String>>,
@@ -77,7 +77,7 @@ pub(super) enum Trouble {
 }
 
 impl Client {
-    pub(super) fn new(engine: &Engine) -> Result<Self, SetupError> {
+    pub(super) fn new(engine: &Engine, network: Network) -> Result<Self, SetupError> {
         let frontends = engine.frontends.iter().map(|uri| {
             Node::of(uri)
                 .ok_or_else(|| SetupError::Frontend(uri.host().unwrap_or("an address without host").to_owned()))
@@ -91,7 +91,7 @@ impl Client {
             frontends,
             current: AtomicUsize::new(0),
             authorization: basic(&engine.user, engine.password.expose()),
-            tls: connect::tls(engine.ca_file.as_ref())?,
+            network,
             timeouts: engine.timeouts,
             trusted: Mutex::default(),
         })
@@ -141,7 +141,7 @@ impl Client {
     /// One hop of a call.
     async fn request(&self, node: &Node, path: &str, call: &Call, hop: usize) -> Result<Opening, Trouble> {
         let head = self.head(node, path, call, hop > 0).map_err(Trouble::Refused)?;
-        let connection = connect::connect(node, &self.tls, self.timeouts.connect).await;
+        let connection = connect::connect(node, &self.network, self.timeouts.connect).await;
         let connection = connection.map_err(|what| Trouble::NotSent { what, frontend: hop == 0 })?;
         if call.streams() && hop > 0 {
             let Timeouts { continue_, stall, .. } = self.timeouts;
@@ -160,6 +160,40 @@ impl Client {
             Ok(Err(why)) => Err(Trouble::Lost(format!("{node}: {why}"))),
             Err(_) => Err(Trouble::Lost(format!("{node}: no answer within {limit:?}"))),
         }
+    }
+
+    /// Asks a question, at a frontend or where it redirects to.
+    ///
+    /// # Errors
+    /// Why there is no answer, for people.
+    pub(super) async fn ask(&self, frontend: usize, question: &Question) -> Result<(String, Response), String> {
+        let first = self.frontends.get(frontend).ok_or_else(|| format!("there is no frontend number {frontend}"))?;
+        let (mut node, mut path) = (first.clone(), question.path.clone());
+        for _hop in 0..=HOPS {
+            let body = Full::new(Bytes::from(question.body.clone()));
+            let mut request = Request::builder().method(question.method.clone()).uri(&path);
+            for (name, value) in &question.headers {
+                request = request.header(name, value);
+            }
+            let request = request
+                .header(header::HOST, node.to_string())
+                .header(header::AUTHORIZATION, self.authorization.clone())
+                .header(header::CONNECTION, "close")
+                .body(body)
+                .map_err(|_| format!("{node} redirects to a path that HTTP does not allow"))?;
+            let connection = connect::connect(&node, &self.network, self.timeouts.connect).await?;
+            let answer = timeout(self.timeouts.call, exchange(connection.stream, request, ANSWER_LIMIT)).await;
+            let answer = answer.map_err(|_| format!("{node}: no answer within {:?}", self.timeouts.call))?;
+            let Raw { response, location } = answer.map_err(|why| format!("{node}: {why}"))?;
+            let Some(location) = location else { return Ok((node.to_string(), response)) };
+            let next = self.rules.follow(first, &node, &location);
+            let next = next.map_err(|why| format!("{node} redirects: {why}"))?;
+            if next.trust == Trust::Redirect {
+                self.log_trust(&next.node, first);
+            }
+            (node, path) = (next.node, next.path);
+        }
+        Err(format!("more than {HOPS} redirects, the last one to {node}"))
     }
 
     fn head(&self, node: &Node, path: &str, call: &Call, redirected: bool) -> Result<Request<()>, String> {
@@ -203,7 +237,7 @@ impl Client {
             .body(Empty::<Bytes>::new())
             .ok()?;
         let read = async {
-            let connection = connect::connect(&node, &self.tls, self.timeouts.connect).await.ok()?;
+            let connection = connect::connect(&node, &self.network, self.timeouts.connect).await.ok()?;
             exchange(connection.stream, head, ERROR_LOG_BYTES).await.ok()
         };
         let Raw { response, .. } = timeout(ERROR_LOG_TIME, read).await.ok()??;

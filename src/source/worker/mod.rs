@@ -25,10 +25,10 @@ use super::flow::Flow;
 use super::lookup::Lookup;
 use super::membership::{Membership, Tenure};
 use super::recording::{Copies, Recorded, Recording};
-use super::{SourceError, SourceSpec};
+use super::{SourceError, SourceSpec, ThreadEnds};
 use crate::domain::{Offset, Partition};
 use crate::domain::{PositionToStore, RecordAnswer};
-use crate::record::Chunk;
+use crate::telemetry::STEPS;
 
 /// Longest sleep when nothing is going on. A command or anything from Kafka ends it at once.
 const NAP: Duration = Duration::from_millis(50);
@@ -67,7 +67,7 @@ pub(super) struct Worker {
 }
 
 /// Wakes a thread.
-struct Unpark(thread::Thread);
+pub(super) struct Unpark(pub(super) thread::Thread);
 
 impl Wake for Unpark {
     fn wake(self: Arc<Self>) {
@@ -84,14 +84,9 @@ enum Turn {
 
 impl Worker {
     /// Makes the client and subscribes.
-    pub(super) fn new(
-        spec: SourceSpec,
-        budget: Arc<Semaphore>,
-        events: mpsc::UnboundedSender<SourceEvent>,
-        chunks: mpsc::Sender<Chunk>,
-        commands: mpsc::UnboundedReceiver<Command>,
-    ) -> Result<Self, SourceError> {
+    pub(super) fn new(spec: SourceSpec, budget: Arc<Semaphore>, ends: ThreadEnds) -> Result<Self, SourceError> {
         let now = Instant::now();
+        let ThreadEnds { commands, events, chunks } = ends;
         let consumer = client(&spec)?;
         subscribe(&consumer, &spec)?;
         Ok(Self {
@@ -172,6 +167,7 @@ impl Worker {
     fn obey(&mut self, command: Command, now: Instant) {
         match command {
             Command::ReadPositions(partitions, reply) => {
+                tracing::trace!(target: STEPS, point = "source.read-positions");
                 let _gone = reply.send(self.lookup.positions(&self.consumer, &partitions));
             }
             Command::TopicId(reply) => {
@@ -299,7 +295,7 @@ fn close(consumer: BaseConsumer<Context>, deadline: Instant) -> Closed {
 }
 
 /// The client's refusal without the value, which may be a secret.
-fn settings(error: &KafkaError) -> SourceError {
+pub(super) fn settings(error: &KafkaError) -> SourceError {
     let reason = if let KafkaError::ClientConfig(_, words, name, value) = error {
         let words = if value.is_empty() { words.clone() } else { words.replace(value.as_str(), "…") };
         format!("property `{name}`: {words}")

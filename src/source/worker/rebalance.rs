@@ -17,6 +17,7 @@ use crate::source::context::{self, Notice, Statistics};
 use crate::source::event::SourceEvent;
 use crate::source::lookup::{DENIED, MISSING};
 use crate::source::{SourceError, native};
+use crate::telemetry::STEPS;
 
 /// Partitions that leave, until the pipeline lets them go.
 #[derive(Debug)]
@@ -82,6 +83,7 @@ impl Worker {
         info!(topic = %self.spec.topic, ?partitions, "leaving");
         self.leaving = Some(Leaving { partitions: partitions.clone(), released, deadline });
         self.tell(SourceEvent::Revoking { partitions, release });
+        tracing::trace!(target: STEPS, point = "source.revoking");
     }
 
     /// Ends a revocation when the pipeline has let go, or has not in time.
@@ -108,6 +110,7 @@ impl Worker {
     /// From here on nothing is committed for `partitions`; then the group hears of it.
     fn give_back(&mut self, partitions: &[Partition]) {
         self.membership.released(partitions);
+        tracing::trace!(target: STEPS, point = "source.give-back");
         let list = self.lookup.list(partitions.iter().map(|partition| (*partition, At::Invalid)));
         if let Ok(Err(error)) = list.map(|list| context::unassign(&self.consumer, &list)) {
             debug!(%error, "the client has forgotten these partitions already");

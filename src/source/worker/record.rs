@@ -13,6 +13,7 @@ use crate::domain::Partition;
 use crate::domain::{PositionToStore, RecordAnswer, Stored};
 use crate::source::recording::{COUNTERS, PASSING, Recorded, Recording, SENT_ONCE, answered, sort};
 use crate::source::{SourceError, Tenure};
+use crate::telemetry::STEPS;
 
 /// Pause before a failed read-back is repeated.
 const READ_AGAIN: Duration = Duration::from_millis(200);
@@ -57,9 +58,12 @@ impl Worker {
             Ok(list) => list,
             Err(error) => return refuse(reply, RecordAnswer::Refused(error.to_string())),
         };
+        let point = if self.leaving.is_some() { "source.commit-while-leaving" } else { "source.commit" };
+        tracing::trace!(target: STEPS, point);
         let began = Instant::now();
         let result = self.consumer.commit(&list, CommitMode::Sync);
         let ended = Instant::now();
+        tracing::trace!(target: STEPS, point = "source.committed");
 
         let answered = answered(&result);
         let answer = sort(result);
@@ -112,6 +116,7 @@ impl Worker {
         }
         match self.read_back(&recording) {
             Some(read) => {
+                tracing::trace!(target: STEPS, point = "source.read-back");
                 let doubtful = recording.doubtful.unwrap_or(true);
                 Ok(Recorded { answer: recording.answer, read, doubtful })
             }
