@@ -1,4 +1,4 @@
-//! The JSON paths of header `jsonpaths`: keys and indexes, `$.a.b[0]["c d"]`.
+//! The JSON paths of headers `jsonpaths` and `json_root`: keys and indexes, `$.a.b[0]["c d"]`, or the whole row, `$`.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -45,7 +45,19 @@ impl JsonPath {
         Some(Self(steps))
     }
 
-    /// The value at the path; `None` if the row has none.
+    /// A path that finds nothing.
+    #[must_use]
+    pub(crate) fn none() -> Self {
+        Self(vec![Step::Index(0)])
+    }
+
+    /// True for `$`, the row itself.
+    #[must_use]
+    pub(crate) fn is_whole(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The value at the path; `None` if the row has none, or for the row itself.
     #[must_use]
     pub(crate) fn find<'a>(&self, row: &Fields<'a>) -> Option<&'a RawValue> {
         let (Step::Key(first), rest) = self.0.split_first()? else { return None };

@@ -16,6 +16,8 @@ pub(crate) enum Framing {
     Documents,
     /// One value per line (Doris `read_json_by_line: true`).
     Lines,
+    /// An array if the body begins with a bracket, else documents (StarRocks with `json_root`).
+    Any,
 }
 
 /// A body that isn't framed as announced.
@@ -63,7 +65,10 @@ impl RowReader {
     /// A reader at the beginning of a body.
     #[must_use]
     pub(crate) fn new(framing: Framing) -> Self {
-        let place = if framing == Framing::Array { Place::Start } else { Place::BeforeRow { may_close: false } };
+        let place = match framing {
+            Framing::Array | Framing::Any => Place::Start,
+            Framing::Documents | Framing::Lines => Place::BeforeRow { may_close: false },
+        };
         Self { framing, place, depth: 0, is_string: false, is_escaped: false, held: Vec::new() }
     }
 
@@ -87,7 +92,8 @@ impl RowReader {
                 Ok(())
             }
             (Framing::Array, Place::End) | (Framing::Documents, Place::BeforeRow { .. }) => Ok(()),
-            (Framing::Array | Framing::Documents, _) => Err(FramingError::Truncated),
+            (Framing::Any, Place::Start) => Ok(()),
+            (Framing::Array | Framing::Documents | Framing::Any, _) => Err(FramingError::Truncated),
         }
     }
 
@@ -138,6 +144,10 @@ impl RowReader {
 
     /// A byte outside of rows that isn't white space.
     fn between_rows(&mut self, byte: u8) -> Result<(), FramingError> {
+        if self.framing == Framing::Any {
+            self.framing = if byte == b'[' { Framing::Array } else { Framing::Documents };
+            self.place = RowReader::new(self.framing).place;
+        }
         self.place = match (self.place, byte, self.framing) {
             (Place::Start, b'[', _) => Place::BeforeRow { may_close: true },
             (Place::Start, ..) => return Err(FramingError::NotAnArray),
@@ -219,7 +229,7 @@ mod tests {
     fn rows_are_the_same_however_the_body_is_cut() {
         use FramingError::{IsAnArray, NotAnArray, Truncated, Unexpected};
         let tricky = r#"{"a":"]},{\"","b":[{"c":"\\"}]}"#;
-        let cases: [Case<'_>; 14] = [
+        let cases: [Case<'_>; 17] = [
             (Framing::Array, format!(" [{tricky} ,\n{{}}] "), vec![tricky, "{}"], Ok(())),
             (Framing::Array, "[]".into(), vec![], Ok(())),
             (Framing::Array, "[{}".into(), vec!["{}"], Err(Truncated)),
@@ -233,6 +243,9 @@ mod tests {
             (Framing::Documents, "{}{\"a\":".into(), vec!["{}"], Err(Truncated)),
             (Framing::Documents, "{},{}".into(), vec!["{}"], Err(Unexpected(b','))),
             (Framing::Documents, String::new(), vec![], Ok(())),
+            (Framing::Any, " [{}] ".into(), vec!["{}"], Ok(())),
+            (Framing::Any, "{} {}".into(), vec!["{}", "{}"], Ok(())),
+            (Framing::Any, " ".into(), vec![], Ok(())),
             (Framing::Lines, format!("{tricky}\n\n {{}}\r\nnot json"), vec![tricky, "{}", "not json"], Ok(())),
         ];
         for (framing, body, want, end) in cases {

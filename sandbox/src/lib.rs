@@ -14,12 +14,15 @@
 //! It shares no code with the loader: a misreading on one side shows on the other.
 
 mod admin;
+mod aggregate;
 mod auth;
 mod cells;
 mod clock;
 mod cluster;
+mod csv;
 mod ddl;
 mod doris;
+mod expression;
 mod faults;
 mod http;
 mod json_path;
@@ -28,6 +31,7 @@ mod kafka;
 mod loader;
 mod mysql;
 mod options;
+mod partition;
 mod plan;
 mod pump;
 mod rows;
@@ -38,6 +42,7 @@ mod store;
 mod table;
 mod topology;
 mod transactions;
+mod update;
 
 pub use admin::TransactionView;
 pub use ddl::DdlError;

@@ -1,8 +1,14 @@
 //! Turns the bodies of one load transaction into typed rows, counts and an error log.
 
-use crate::json_path::Fields;
+use std::borrow::Cow;
+
+use serde_json::value::RawValue;
+
+use crate::csv::{CsvForm, CsvReader};
+use crate::json_path::{Fields, JsonPath};
 use crate::json_rows::{Framing, FramingError, RowReader};
-use crate::plan::Plan;
+use crate::options::{Door, Format, LoadOptions};
+use crate::plan::{Plan, Record, Refusal, Taken};
 use crate::rows::RowChunk;
 use crate::table::EngineKind;
 use crate::transactions::Counts;
@@ -15,13 +21,27 @@ const ERROR_LOG_ROW_BYTES: usize = 16 << 10;
 /// Reads the bodies of one transaction; rows leave it in chunks.
 #[derive(Debug)]
 pub(crate) struct Loader {
+    /// True if the CSV bodies of a label are one text (StarRocks' transaction interface).
+    joins_bodies: bool,
+    max_filter_ratio: f64,
+    reader: Option<BodyReader>,
+    unfolder: Unfolder,
+    rows: Rows,
+}
+
+#[derive(Debug)]
+enum BodyReader {
+    Json(RowReader),
+    Csv(CsvReader),
+}
+
+/// Makes records of what the reader cuts out of a body.
+#[derive(Debug)]
+struct Unfolder {
     kind: EngineKind,
-    framing: Framing,
+    format: Format,
     /// `None` counts rows and keeps none.
     plan: Option<Plan>,
-    max_filter_ratio: f64,
-    reader: Option<RowReader>,
-    rows: Rows,
 }
 
 #[derive(Debug, Default)]
@@ -36,8 +56,17 @@ struct Rows {
 impl Loader {
     /// A loader for the rows of `plan`; without one rows are only counted.
     #[must_use]
-    pub(crate) fn new(kind: EngineKind, framing: Framing, max_filter_ratio: f64, plan: Option<Plan>) -> Self {
-        Self { kind, framing, plan, max_filter_ratio, reader: None, rows: Rows::default() }
+    pub(crate) fn new(door: Door, options: &LoadOptions, plan: Option<Plan>) -> Self {
+        let format = options.format.clone();
+        let joins_bodies = door == Door::Transaction && matches!(format, Format::Csv(_));
+        let chunk = RowChunk::of(plan.as_ref().and_then(Plan::update));
+        Self {
+            joins_bodies,
+            max_filter_ratio: options.max_filter_ratio,
+            reader: None,
+            unfolder: Unfolder { kind: door.kind(), format, plan },
+            rows: Rows { chunk, ..Rows::default() },
+        }
     }
 
     /// Reads a piece of a body. Behind a failure the bytes are only counted, as an engine drains them.
@@ -46,26 +75,43 @@ impl Loader {
         if self.rows.failure.is_some() {
             return;
         }
-        let reader = self.reader.get_or_insert_with(|| RowReader::new(self.framing));
-        let (kind, framing, plan, rows) = (self.kind, self.framing, self.plan.as_ref(), &mut self.rows);
-        let result = reader.push(bytes, &mut |row| rows.take(kind, framing, plan, row));
+        let (unfolder, rows) = (&self.unfolder, &mut self.rows);
+        let mut on_row = |row: &[u8]| unfolder.take(rows, row);
+        let result = match self.reader.get_or_insert_with(|| BodyReader::new(&unfolder.format)) {
+            BodyReader::Json(reader) => reader.push(bytes, &mut on_row),
+            BodyReader::Csv(reader) => reader.push(bytes, &mut on_row),
+        };
         self.note(result);
     }
 
-    /// Ends a body; each is a JSON text of its own.
+    /// Ends a body. Each JSON body is a text of its own; CSV bodies may be parts of one.
     pub(crate) fn finish_body(&mut self) {
+        if !self.joins_bodies {
+            self.finish();
+        }
+    }
+
+    /// Ends the last body.
+    pub(crate) fn finish(&mut self) {
         let Some(reader) = self.reader.take() else { return };
         if self.rows.failure.is_some() {
             return;
         }
-        let (kind, framing, plan, rows) = (self.kind, self.framing, self.plan.as_ref(), &mut self.rows);
-        let result = reader.finish(&mut |row| rows.take(kind, framing, plan, row));
+        let (unfolder, rows) = (&self.unfolder, &mut self.rows);
+        let mut on_row = |row: &[u8]| unfolder.take(rows, row);
+        let result = match reader {
+            BodyReader::Json(reader) => reader.finish(&mut on_row),
+            BodyReader::Csv(reader) => {
+                reader.finish(&mut on_row);
+                Ok(())
+            }
+        };
         self.note(result);
     }
 
     fn note(&mut self, result: Result<(), FramingError>) {
         if let Err(error) = result {
-            self.fail(framing_text(self.kind, error));
+            self.fail(framing_text(self.unfolder.kind, error));
         }
     }
 
@@ -77,7 +123,8 @@ impl Loader {
     /// Rows that are ready for the store: a full chunk, or with `all` what there is.
     pub(crate) fn take_chunk(&mut self, all: bool) -> Option<RowChunk> {
         let is_due = self.rows.chunk.is_full() || (all && !self.rows.chunk.is_empty());
-        is_due.then(|| std::mem::take(&mut self.rows.chunk))
+        let next = || RowChunk::of(self.unfolder.plan.as_ref().and_then(Plan::update));
+        is_due.then(|| std::mem::replace(&mut self.rows.chunk, next()))
     }
 
     /// Rows and bytes so far.
@@ -97,48 +144,149 @@ impl Loader {
         if let Some(failure) = &self.rows.failure {
             return Err(failure.clone());
         }
-        let Counts { total, filtered, .. } = self.rows.counts;
+        let Counts { total, filtered, unselected, .. } = self.rows.counts;
+        let selected = total - unselected;
         #[expect(clippy::cast_precision_loss, reason = "a ratio of row counts needs no more than 52 bits")]
-        let ratio = if total == 0 { 0.0 } else { filtered as f64 / total as f64 };
+        let ratio = if selected == 0 { 0.0 } else { filtered as f64 / selected as f64 };
         if ratio > self.max_filter_ratio { Err("too many filtered rows".to_owned()) } else { Ok(()) }
     }
 }
 
-impl Rows {
-    fn take(&mut self, kind: EngineKind, framing: Framing, plan: Option<&Plan>, row: &[u8]) {
-        if self.failure.is_some() {
+impl BodyReader {
+    fn new(format: &Format) -> Self {
+        match format {
+            Format::Json { framing, .. } => Self::Json(RowReader::new(*framing)),
+            Format::Csv(form) => Self::Csv(CsvReader::new(form.clone())),
+        }
+    }
+}
+
+impl Unfolder {
+    /// Takes what the reader cut out of the body: a row, or a document that holds rows.
+    fn take(&self, rows: &mut Rows, text: &[u8]) {
+        if rows.failure.is_some() {
             return;
         }
-        let Some(plan) = plan else {
-            self.counts.total += 1;
-            self.counts.loaded += 1;
-            return;
+        match (&self.plan, &self.format) {
+            (None, _) => rows.count(),
+            (Some(plan), Format::Csv(form)) => self.take_line(plan, form, rows, text),
+            (Some(plan), Format::Json { root: None, expands: false, .. }) => self.take_json(plan, rows, text),
+            (Some(plan), Format::Json { root, expands, .. }) => {
+                self.take_document(plan, root.as_ref(), *expands, rows, text);
+            }
+        }
+    }
+
+    fn take_line(&self, plan: &Plan, form: &CsvForm, rows: &mut Rows, line: &[u8]) {
+        rows.counts.total += 1;
+        if std::str::from_utf8(line).is_err() {
+            let reason = match self.kind {
+                EngineKind::StarRocks => "Invalid UTF-8 row",
+                EngineKind::Doris => "Invalid file encoding: all CSV files must be UTF-8 encoded",
+            };
+            return rows.filter(self.kind, reason, line);
+        }
+        let text = |field: Cow<'_, [u8]>| Cow::Owned(String::from_utf8_lossy(&field).into_owned());
+        let fields = form.split(line).into_iter().map(|field| match field {
+            Some(Cow::Borrowed(bytes)) => Some(String::from_utf8_lossy(bytes)),
+            other => other.map(text),
+        });
+        rows.append(self.kind, plan, &Record::Csv(fields.collect()), line);
+    }
+
+    fn take_json(&self, plan: &Plan, rows: &mut Rows, row: &[u8]) {
+        let parsed = serde_json::from_slice(row).map(|fields: Fields<'_>| fields);
+        match parsed {
+            Ok(fields) => {
+                rows.counts.total += 1;
+                // What serde_json took is UTF-8.
+                let whole = std::str::from_utf8(row).unwrap_or_default();
+                rows.append(self.kind, plan, &Record::Json(fields, whole), row);
+            }
+            Err(error) => self.broken(rows, row, &error),
+        }
+    }
+
+    /// The rows that a document holds at its root.
+    fn take_document(&self, plan: &Plan, root: Option<&JsonPath>, expands: bool, rows: &mut Rows, document: &[u8]) {
+        let parsed: Result<&RawValue, _> = serde_json::from_slice(document);
+        let whole = match parsed {
+            Ok(whole) => whole,
+            Err(error) => return self.broken(rows, document, &error),
         };
-        let fields: Fields<'_> = match serde_json::from_slice(row) {
-            Ok(fields) => fields,
-            Err(error) => return self.broken(kind, framing, row, &error),
+        let found = match root {
+            None => Some(whole),
+            Some(root) if root.is_whole() => Some(whole),
+            Some(root) => match serde_json::from_str::<Fields<'_>>(whole.get()) {
+                Ok(fields) => root.find(&fields),
+                Err(error) => return self.broken(rows, document, &error),
+            },
         };
-        self.counts.total += 1;
-        match plan.append(&fields, &mut self.chunk) {
-            Ok(()) => self.counts.loaded += 1,
-            Err(reason) => self.filter(kind, &reason, row),
+        let Some(found) = found else { return self.rootless(rows, document, "JSON Root not found.") };
+        if !expands {
+            return match found.get().starts_with('{') {
+                true => self.take_json(plan, rows, found.get().as_bytes()),
+                false => self.rootless(
+                    rows,
+                    document,
+                    "the value should be object type in json document stream with json root",
+                ),
+            };
+        }
+        match serde_json::from_str::<Vec<&RawValue>>(found.get()) {
+            Ok(items) => items.iter().for_each(|item| self.take_json(plan, rows, item.get().as_bytes())),
+            Err(_) => self.rootless(rows, document, match self.kind {
+                EngineKind::StarRocks => {
+                    "the value under json root should be array type with strip_outer_array=true in json document stream"
+                }
+                EngineKind::Doris => "JSON data is not an array-object, `strip_outer_array` must be FALSE.",
+            }),
+        }
+    }
+
+    /// A document without rows where they should be: Doris filters it, StarRocks gives the load up.
+    fn rootless(&self, rows: &mut Rows, document: &[u8], reason: &str) {
+        match self.kind {
+            EngineKind::StarRocks => rows.failure = Some(reason.to_owned()),
+            EngineKind::Doris => {
+                rows.counts.total += 1;
+                rows.filter(self.kind, reason, document);
+            }
         }
     }
 
     /// A row that isn't a JSON object: Doris filters a bad line, all else breaks the load.
-    fn broken(&mut self, kind: EngineKind, framing: Framing, row: &[u8], error: &serde_json::Error) {
-        match (kind, framing) {
-            (EngineKind::Doris, Framing::Lines) if row.starts_with(b"[") => {
-                self.failure = Some(framing_text(kind, FramingError::IsAnArray));
+    fn broken(&self, rows: &mut Rows, row: &[u8], error: &serde_json::Error) {
+        let by_line = matches!(self.format, Format::Json { framing: Framing::Lines, .. });
+        match (self.kind, by_line) {
+            (EngineKind::Doris, true) if row.starts_with(b"[") => {
+                rows.failure = Some(framing_text(self.kind, FramingError::IsAnArray));
             }
-            (EngineKind::Doris, Framing::Lines) => {
-                self.counts.total += 1;
-                self.filter(kind, &format!("Parse json data failed. code: 3, error info: {error}"), row);
+            (EngineKind::Doris, true) => {
+                rows.counts.total += 1;
+                rows.filter(self.kind, &format!("Parse json data failed. code: 3, error info: {error}"), row);
             }
-            (EngineKind::Doris, _) => {
-                self.failure = Some(format!("Parse json data failed. code: 3, error info: {error}"));
+            (EngineKind::Doris, false) => {
+                rows.failure = Some(format!("Parse json data failed. code: 3, error info: {error}"));
             }
-            (EngineKind::StarRocks, _) => self.failure = Some(format!("parse error: invalid json row: {error}")),
+            (EngineKind::StarRocks, _) => rows.failure = Some(format!("parse error: invalid json row: {error}")),
+        }
+    }
+}
+
+impl Rows {
+    fn count(&mut self) {
+        self.counts.total += 1;
+        self.counts.loaded += 1;
+    }
+
+    fn append(&mut self, kind: EngineKind, plan: &Plan, record: &Record<'_>, row: &[u8]) {
+        match plan.append(record, &mut self.chunk) {
+            Ok(Taken::Loaded) => self.counts.loaded += 1,
+            Ok(Taken::Unselected) => self.counts.unselected += 1,
+            Ok(Taken::Breaks(message)) => self.failure = Some(message),
+            Err(Refusal { reason, row: None }) => self.filter(kind, &reason, row),
+            Err(Refusal { reason, row: Some(shown) }) => self.filter(kind, &reason, shown.as_bytes()),
         }
     }
 

@@ -1,6 +1,9 @@
 //! Typed rows on their way to the store, packed into one allocation per chunk.
 
+use std::sync::Arc;
+
 use crate::options::Op;
+use crate::update::Update;
 
 /// Rows after which a chunk goes to the store.
 const CHUNK_ROWS: usize = 2000;
@@ -14,6 +17,8 @@ pub(crate) struct RowChunk {
     /// End of each cell's text; `None` for NULL.
     cells: Vec<Option<usize>>,
     ops: Vec<Op>,
+    /// How the rows change their table, if not by replacing rows.
+    update: Option<Arc<Update>>,
 }
 
 /// A place to roll back to.
@@ -24,6 +29,26 @@ pub(crate) struct Mark {
 }
 
 impl RowChunk {
+    /// A chunk of rows that change their table in a way of their own.
+    #[must_use]
+    pub(crate) fn of(update: Option<Arc<Update>>) -> Self {
+        Self { update, ..Self::default() }
+    }
+
+    /// How the rows change their table, if not by replacing rows.
+    #[must_use]
+    pub(crate) fn update(&self) -> Option<&Update> {
+        self.update.as_deref()
+    }
+
+    /// The cell at a position of the row that begins at a mark.
+    #[must_use]
+    pub(crate) fn cell(&self, mark: Mark, position: usize) -> Option<&str> {
+        let end = self.cells.get(mark.cells + position).copied().flatten()?;
+        let before = self.cells[mark.cells..mark.cells + position].iter().rev().find_map(|end| *end);
+        Some(&self.text[before.unwrap_or(mark.text)..end])
+    }
+
     /// True if the chunk has its size.
     #[must_use]
     pub(crate) fn is_full(&self) -> bool {

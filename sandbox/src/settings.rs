@@ -34,6 +34,8 @@ pub struct Settings {
     pub json_max_bytes: u64,
     /// Bytes that one body may hold (`streaming_load_max_mb`).
     pub body_max_bytes: u64,
+    /// Doris with storage and computing apart: merge-on-write tables refuse two phases.
+    pub is_cloud: bool,
     /// Count rows, keep none.
     pub discard: bool,
 }
@@ -58,6 +60,7 @@ impl Settings {
             publish_wait: Duration::from_secs(20),
             json_max_bytes: 100 * MIB,
             body_max_bytes: 102_400 * MIB,
+            is_cloud: false,
             discard: false,
         };
         match kind {

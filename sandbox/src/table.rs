@@ -1,6 +1,8 @@
-//! What a table is to the sandbox: typed columns, keys, and whether a key replaces or repeats.
+//! What a table is to the sandbox: typed columns, keys, and what becomes of two rows of one key.
 
 use std::fmt;
+
+use crate::partition::Partitions;
 
 /// The engine that a sandbox stands in for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, clap::ValueEnum)]
@@ -22,13 +24,15 @@ impl fmt::Display for EngineKind {
     }
 }
 
-/// Shape of an array, map or struct column; the elements are kept as JSON text.
+/// Shape of a column that holds other values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Nested {
     /// `ARRAY<…>`.
     Array,
-    /// `MAP<…>` or `STRUCT<…>`.
-    Object,
+    /// `MAP<…, …>`.
+    Map,
+    /// `STRUCT<name …, …>`.
+    Struct,
 }
 
 /// Type of a column, as far as a load checks it.
@@ -68,8 +72,17 @@ pub(crate) enum ColumnType {
     },
     /// `JSON`, `VARIANT`.
     Json,
-    /// `ARRAY`, `MAP`, `STRUCT`.
+    /// `ARRAY`, `MAP`, `STRUCT`; their elements are in [`Column::elements`].
     Nested(Nested),
+    /// `VARBINARY`, kept as upper-case hexadecimal digits.
+    Binary {
+        /// Longest value in bytes.
+        max_bytes: usize,
+    },
+    /// `BITMAP`, kept as its numbers in order: `1,2,9`.
+    Bitmap,
+    /// `HLL`, kept as the hashes of what it counts, in order.
+    Hll,
 }
 
 impl ColumnType {
@@ -83,7 +96,14 @@ impl ColumnType {
             | Self::Float
             | Self::Double
             | Self::Decimal { .. } => true,
-            Self::Date | Self::DateTime { .. } | Self::Text { .. } | Self::Json | Self::Nested(_) => false,
+            Self::Date
+            | Self::DateTime { .. }
+            | Self::Text { .. }
+            | Self::Json
+            | Self::Nested(_)
+            | Self::Binary { .. }
+            | Self::Bitmap
+            | Self::Hll => false,
         }
     }
 }
@@ -106,7 +126,11 @@ impl fmt::Display for ColumnType {
             Self::Text { max_bytes } => write!(f, "VARCHAR({max_bytes})"),
             Self::Json => f.write_str("JSON"),
             Self::Nested(Nested::Array) => f.write_str("ARRAY"),
-            Self::Nested(Nested::Object) => f.write_str("STRUCT"),
+            Self::Nested(Nested::Map) => f.write_str("MAP"),
+            Self::Nested(Nested::Struct) => f.write_str("STRUCT"),
+            Self::Binary { max_bytes } => write!(f, "VARBINARY({max_bytes})"),
+            Self::Bitmap => f.write_str("BITMAP"),
+            Self::Hll => f.write_str("HLL"),
         }
     }
 }
@@ -124,6 +148,34 @@ pub(crate) enum DefaultValue {
     Now,
 }
 
+/// A value inside an array, map or struct.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Element {
+    /// Field of a struct; empty otherwise.
+    pub(crate) name: String,
+    /// Type.
+    pub(crate) ty: ColumnType,
+    /// The element's own elements.
+    pub(crate) elements: Vec<Element>,
+}
+
+/// How a value column of an `AGGREGATE KEY` table takes a further value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Aggregate {
+    /// `SUM`.
+    Sum,
+    /// `MIN`.
+    Min,
+    /// `MAX`.
+    Max,
+    /// `REPLACE`.
+    Replace,
+    /// `REPLACE_IF_NOT_NULL`.
+    ReplaceIfNotNull,
+    /// `BITMAP_UNION`, `HLL_UNION`.
+    Union,
+}
+
 /// A column of a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Column {
@@ -131,10 +183,14 @@ pub(crate) struct Column {
     pub(crate) name: String,
     /// Type.
     pub(crate) ty: ColumnType,
+    /// Of an array one, of a map two (key, value), of a struct one for each field.
+    pub(crate) elements: Vec<Element>,
     /// False for NOT NULL.
     pub(crate) nullable: bool,
     /// What a missing value becomes.
     pub(crate) default: DefaultValue,
+    /// For value columns of an `AGGREGATE KEY` table.
+    pub(crate) aggregate: Option<Aggregate>,
 }
 
 /// What a table does with two rows of one key.
@@ -144,6 +200,17 @@ pub(crate) enum Model {
     Duplicate,
     /// `PRIMARY KEY`, `UNIQUE KEY`: the later row replaces the earlier one.
     Unique,
+    /// `AGGREGATE KEY`: the values become one, column by column.
+    Aggregate,
+}
+
+/// Which value decides what the later row of a key is (Doris).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sequence {
+    /// `function_column.sequence_col`: a column of the table.
+    Column(usize),
+    /// `function_column.sequence_type`: the hidden column `__DORIS_SEQUENCE_COL__` of this type.
+    Hidden(ColumnType),
 }
 
 /// A table.
@@ -155,12 +222,18 @@ pub(crate) struct Table {
     pub(crate) name: String,
     /// Columns in DDL order.
     pub(crate) columns: Vec<Column>,
-    /// Duplicate or unique rows.
+    /// What two rows of one key become.
     pub(crate) model: Model,
     /// Positions of the key columns.
     pub(crate) keys: Vec<usize>,
     /// True for StarRocks' `PRIMARY KEY`, which alone takes `__op`.
     pub(crate) primary: bool,
+    /// Doris' sequence column.
+    pub(crate) sequence: Option<Sequence>,
+    /// True for Doris' merge-on-write, the default of `UNIQUE KEY`; partial updates want it.
+    pub(crate) merge_on_write: bool,
+    /// Ranges or lists of values that the table takes; `None` takes every row.
+    pub(crate) partitions: Option<Partitions>,
 }
 
 impl Table {
@@ -168,5 +241,26 @@ impl Table {
     #[must_use]
     pub(crate) fn full_name(&self) -> String {
         format!("{}.{}", self.database, self.name)
+    }
+
+    /// Position of a column; names don't tell upper from lower case.
+    #[must_use]
+    pub(crate) fn position(&self, name: &str) -> Option<usize> {
+        self.columns.iter().position(|c| c.name.eq_ignore_ascii_case(name))
+    }
+
+    /// True if a row carries a sequence besides its columns.
+    #[must_use]
+    pub(crate) fn has_hidden_sequence(&self) -> bool {
+        matches!(self.sequence, Some(Sequence::Hidden(_)))
+    }
+
+    /// Type of the values that the sequence column holds.
+    #[must_use]
+    pub(crate) fn sequence_type(&self) -> Option<ColumnType> {
+        match self.sequence? {
+            Sequence::Column(position) => self.columns.get(position).map(|c| c.ty),
+            Sequence::Hidden(ty) => Some(ty),
+        }
     }
 }

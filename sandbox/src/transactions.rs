@@ -66,6 +66,8 @@ pub(crate) struct Counts {
     pub(crate) loaded: u64,
     /// Rows refused for their quality.
     pub(crate) filtered: u64,
+    /// Rows that header `where` passed over; not kept over restarts.
+    pub(crate) unselected: u64,
     /// Bytes of the bodies.
     pub(crate) bytes: u64,
 }

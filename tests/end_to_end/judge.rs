@@ -22,6 +22,9 @@ const STALLED: Duration = Duration::from_secs(90);
 const COLUMNS: &str = "kafka_partition, kafka_offset, id, company_name, company_id, secret_key, model, amount, balance, \
                        traffic, online, remark, location, city, firmware, updated_at";
 
+/// Where the JSON column is behind the position of the record.
+const LOCATION: usize = 10;
+
 /// One test's topic, group, engine and table.
 pub(crate) struct World {
     /// The real broker.
@@ -197,7 +200,12 @@ fn check_row(
         return Err(format!("{at:?} {why}: id {:?}", text(2)));
     };
     let expected = expected_row(&device(SEED, index));
-    let found: Vec<Option<String>> = row.iter().skip(2).cloned().collect();
+    let mut found: Vec<Option<String>> = row.iter().skip(2).cloned().collect();
+    // Each engine shows JSON with spaces of its own.
+    if let Some(location) = found.get_mut(LOCATION) {
+        let value = location.as_deref().and_then(|text| serde_json::from_str::<serde_json::Value>(text).ok());
+        *location = value.map(|value| value.to_string());
+    }
     if found == expected { Ok(()) } else { Err(format!("{at:?} differs:\n found {found:?}\n expected {expected:?}")) }
 }
 
@@ -216,7 +224,7 @@ fn expected_row(device: &Device) -> Vec<Option<String>> {
         Some(device.traffic.clone()),
         Some(u8::from(device.online).to_string()),
         device.remark.clone(),
-        Some(device.location.clone()),
+        Some(location.to_string()),
         city,
         Some(device.firmware.clone().unwrap_or_else(|| "unknown".to_owned())),
         Some(device.updated_at.to_string()),

@@ -109,6 +109,13 @@ impl Decimal {
         if a < 0 { size.reverse() } else { size }
     }
 
+    /// The value times a power of ten.
+    #[must_use]
+    pub(crate) fn times_ten_to(mut self, power: u16) -> Self {
+        self.exponent += i64::from(power);
+        self
+    }
+
     /// The whole part, the fraction cut off; `None` beyond 128 bits.
     pub(crate) fn truncated(&self) -> Option<i128> {
         let point = self.point();

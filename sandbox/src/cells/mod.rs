@@ -1,7 +1,9 @@
-//! Cell checks: what becomes of one JSON value in one typed column. Pure.
+//! Cell checks: what becomes of one value of a body in one typed column. Pure.
 
 mod date;
 mod decimal;
+mod nested;
+mod special;
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -10,9 +12,10 @@ use std::fmt::Write as _;
 use jiff::tz::TimeZone;
 use serde_json::value::RawValue;
 
-use crate::table::{Column, ColumnType, EngineKind, Nested};
+use crate::table::{Column, ColumnType, Element, EngineKind};
 pub(crate) use date::{Stamp, format_date, format_micros, format_rounded};
 pub(crate) use decimal::Decimal;
+pub(crate) use special::{hll_hash, to_binary, to_bitmap};
 
 /// A JSON value with its number tokens untouched.
 #[derive(Clone, Debug, PartialEq)]
@@ -96,14 +99,27 @@ pub(crate) struct Rules {
 /// When the value doesn't fit; `out` is then as before.
 pub(crate) fn convert(rules: &Rules, column: &Column, cell: &Cell<'_>, out: &mut String) -> Result<(), Misfit> {
     let kept = out.len();
-    let result = convert_into(rules, column.ty, cell, out);
+    let result = convert_into(rules, column.ty, &column.elements, cell, out);
     if result.is_err() {
         out.truncate(kept);
     }
     result
 }
 
-fn convert_into(rules: &Rules, ty: ColumnType, cell: &Cell<'_>, out: &mut String) -> Result<(), Misfit> {
+/// `CAST(text AS type)`: NULL where the text is no value of the type.
+#[must_use]
+pub(crate) fn cast(rules: &Rules, ty: ColumnType, text: &str) -> Option<String> {
+    let mut out = String::new();
+    convert_into(rules, ty, &[], &Cell::Text(text.into()), &mut out).ok().map(|()| out)
+}
+
+fn convert_into(
+    rules: &Rules,
+    ty: ColumnType,
+    elements: &[Element],
+    cell: &Cell<'_>,
+    out: &mut String,
+) -> Result<(), Misfit> {
     match ty {
         ColumnType::Boolean => boolean(rules.kind, cell, out),
         ColumnType::Integer { bits } => integer(rules, bits, cell, out),
@@ -132,7 +148,21 @@ fn convert_into(rules: &Rules, ty: ColumnType, cell: &Cell<'_>, out: &mut String
         }
         ColumnType::Text { max_bytes } => text(rules.kind, max_bytes, cell, out),
         ColumnType::Json => json(rules.kind, cell, out),
-        ColumnType::Nested(shape) => nested(shape, cell, out),
+        ColumnType::Nested(shape) => nested::nested(rules, shape, elements, cell, out),
+        // Only functions give such values, so they are well-formed.
+        ColumnType::Bitmap | ColumnType::Hll => {
+            out.push_str(scalar(cell)?);
+            Ok(())
+        }
+        ColumnType::Binary { max_bytes } => {
+            let digits = scalar(cell)?;
+            let bytes = digits.len() / 2;
+            if bytes > max_bytes {
+                return Err(Misfit::TooLong { bytes, max: max_bytes });
+            }
+            out.push_str(digits);
+            Ok(())
+        }
     }
 }
 
@@ -231,34 +261,18 @@ fn text(kind: EngineKind, max: usize, cell: &Cell<'_>, out: &mut String) -> Resu
 
 fn json(kind: EngineKind, cell: &Cell<'_>, out: &mut String) -> Result<(), Misfit> {
     match cell {
-        Cell::Nested(token) => minify(token, out),
-        Cell::Text(text) if kind == EngineKind::Doris => {
-            serde_json::from_str::<serde::de::IgnoredAny>(text).map_err(|_| Misfit::Unparsable)?;
-            minify(text, out);
+        Cell::Nested(token) | Cell::Number(token) => nested::json(kind, token, out),
+        Cell::Text(text) if kind == EngineKind::Doris => nested::json(kind, text, out),
+        Cell::Text(text) => {
+            out.push_str(&serde_json::to_string(text).map_err(|_| Misfit::Unparsable)?);
+            Ok(())
         }
-        Cell::Text(text) => out.push_str(&serde_json::to_string(text).map_err(|_| Misfit::Unparsable)?),
-        Cell::Number(token) => out.push_str(token),
-        Cell::Bool(value) => out.push_str(if *value { "true" } else { "false" }),
-        Cell::Null => return Err(Misfit::Unparsable),
+        Cell::Bool(value) => {
+            out.push_str(if *value { "true" } else { "false" });
+            Ok(())
+        }
+        Cell::Null => Err(Misfit::Unparsable),
     }
-    Ok(())
-}
-
-fn nested(shape: Nested, cell: &Cell<'_>, out: &mut String) -> Result<(), Misfit> {
-    let token = match cell {
-        Cell::Nested(token) => token,
-        Cell::Text(text) => text.as_ref(),
-        Cell::Null | Cell::Bool(_) | Cell::Number(_) => return Err(Misfit::Unparsable),
-    };
-    let first = match shape {
-        Nested::Array => '[',
-        Nested::Object => '{',
-    };
-    if !token.trim_start().starts_with(first) || serde_json::from_str::<serde::de::IgnoredAny>(token).is_err() {
-        return Err(Misfit::Unparsable);
-    }
-    minify(token, out);
-    Ok(())
 }
 
 /// Copies JSON without the white space between its tokens; the tokens stay as they are.

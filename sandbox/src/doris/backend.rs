@@ -15,7 +15,7 @@ use crate::http::{
 };
 use crate::json_rows::Framing;
 use crate::loader::Loader;
-use crate::options::LoadOptions;
+use crate::options::{Door, Format, LoadOptions};
 use crate::plan::{Plan, now_text};
 use crate::pump::{BodyEnd, pump};
 use crate::table::{EngineKind, Table};
@@ -89,7 +89,7 @@ fn counted(body: Object, counts: Counts, load_ms: u64) -> Object {
     body.with("NumberTotalRows", counts.total)
         .with("NumberLoadedRows", counts.loaded)
         .with("NumberFilteredRows", counts.filtered)
-        .with("NumberUnselectedRows", 0)
+        .with("NumberUnselectedRows", counts.unselected)
         .with("LoadBytes", counts.bytes)
         .with("LoadTimeMs", load_ms)
         .with("BeginTxnTimeMs", 0)
@@ -124,6 +124,11 @@ impl Load<'_> {
             Ok(begun) => begun,
             Err(refusal) => return Ok(backend_reply(&refusal)),
         };
+        if cluster.settings.is_cloud && self.reply.two_phases && table.merge_on_write {
+            let message = "stream load 2pc is unsupported for mow table";
+            self.roll_back(&transaction, message).await;
+            return Ok(backend_reply(&self.fail(transaction.id, "NOT_IMPLEMENTED_ERROR", message)));
+        }
         let mut loader = match loader(cluster, &table, &options) {
             Ok(loader) => loader,
             Err(message) => {
@@ -175,17 +180,30 @@ impl Load<'_> {
             (Some(_), true) => return invalid("please do not set both content_length and transfer-encoding"),
             (Some(_), false) | (None, true) => {}
         }
-        let options = LoadOptions::read(EngineKind::Doris, headers)
-            .map_err(|message| self.fail(-1, "INTERNAL_ERROR", &message))?;
+        self.check_group_commit(headers)?;
+        let options =
+            LoadOptions::read(Door::Doris, headers).map_err(|message| self.fail(-1, "INTERNAL_ERROR", &message))?;
         let size = length.unwrap_or(0);
         let (max, json_max) = (self.cluster.settings.body_max_bytes, self.cluster.settings.json_max_bytes);
         if size > max {
             return invalid(&format!("body size {size} exceed BE's conf `streaming_load_max_mb` {max}"));
         }
-        if options.framing == Framing::Array && size > json_max {
+        let is_whole = matches!(options.format, Format::Json { framing: Framing::Array, .. });
+        if is_whole && size > json_max {
             return invalid(&format!("json body size {size} exceed BE's conf `streaming_load_json_max_mb` {json_max}"));
         }
         Ok(options)
+    }
+
+    /// Two phases turn group commit off; else it makes the label itself.
+    fn check_group_commit(&self, headers: &HeaderMap) -> Result<(), Object> {
+        let mode = header(headers, "group_commit").filter(|mode| !mode.eq_ignore_ascii_case("off_mode"));
+        let Some(mode) = mode.filter(|_| !self.reply.two_phases) else { return Ok(()) };
+        let message = match header(headers, "label") {
+            Some(_) => "label and group_commit can't be set at the same time".to_owned(),
+            None => format!("the sandbox does not imitate the header group_commit: {mode}"),
+        };
+        Err(self.fail(-1, "INVALID_ARGUMENT", &message))
     }
 
     fn begin(
@@ -252,7 +270,10 @@ impl Load<'_> {
                 StepError::Refused(StepRefused::In(now)) => {
                     format!("transaction [{id}] is already {}. abort reason: {}", now.state.name(), now.reason)
                 }
-                StepError::Store(error) => error.to_string(),
+                StepError::Store(error) => {
+                    self.roll_back(transaction, &error.0).await;
+                    return ("Fail", format!("[INTERNAL_ERROR]{error}"));
+                }
             };
             self.roll_back(transaction, &message).await;
             return ("Fail", format!("[ANALYSIS_ERROR]{DETAIL}{message}"));
@@ -285,5 +306,5 @@ fn loader(cluster: &Cluster, table: &Arc<Table>, options: &LoadOptions) -> Resul
         let now = now_text(options, cluster.clock.now_ms());
         Some(Plan::new(EngineKind::Doris, Arc::clone(table), options, &now)?)
     };
-    Ok(Loader::new(EngineKind::Doris, options.framing, options.max_filter_ratio, plan))
+    Ok(Loader::new(Door::Doris, options, plan))
 }

@@ -83,10 +83,16 @@ fn decide(cluster: &Cluster, backend: SocketAddr, request: &HttpRequest) -> Deci
     let pieces = path_pieces(request);
     let pieces: Vec<&str> = pieces.iter().map(String::as_str).collect();
     match (request.method(), pieces.as_slice()) {
-        (&Method::PUT, ["api", _, _, "_stream_load"]) => match header(request.headers(), "expect") {
-            Some(_) => Decision::Redirect(Call::Load),
-            None => failed("There is no 100-continue header"),
-        },
+        (&Method::PUT, ["api", _, _, "_stream_load"]) => {
+            let group_commit = header(request.headers(), "group_commit").map(str::to_ascii_lowercase);
+            match (header(request.headers(), "expect"), group_commit.as_deref()) {
+                (None, _) => failed("There is no 100-continue header"),
+                (Some(_), None | Some("sync_mode" | "async_mode" | "off_mode")) => Decision::Redirect(Call::Load),
+                (Some(_), Some(_)) => {
+                    failed("Header `group_commit` can only be `sync_mode`, `async_mode` or `off_mode`.")
+                }
+            }
+        }
         (&Method::PUT, ["api", _, "_stream_load_2pc"] | ["api", _, _, "_stream_load_2pc"]) => second_phase(request),
         (&Method::GET, ["api", database, "get_load_state"]) => match query_parameter(request, "label") {
             Some(label) => Decision::Act(Call::State, Act::State { database: (*database).to_owned(), label }),
@@ -186,6 +192,7 @@ fn schema(cluster: &Cluster, database: &str, table: &str) -> HttpResponse {
     let keys = match table.model {
         Model::Unique => "UNIQUE_KEYS",
         Model::Duplicate => "DUP_KEYS",
+        Model::Aggregate => "AGG_KEYS",
     };
     envelope("success", 0, value!({"status": 200, "tableType": "OLAP", "keysType": keys, "properties": columns}))
 }

@@ -15,7 +15,7 @@ use crate::cluster::DefineError;
 use crate::ddl;
 use crate::options::Op;
 use crate::rows::RowChunk;
-use crate::table::{Column, DefaultValue, Table};
+use crate::table::{Column, ColumnType, DefaultValue, Table};
 use crate::transactions::{Begin, Counts};
 
 /// Rows that one INSERT may have.
@@ -154,6 +154,7 @@ impl Given {
 async fn insert(server: &Server, session: &Session, words: &mut Words<'_>) -> Result<u64, SqlError> {
     let (database, name) = words.table_name()?;
     let table = find(server, session, database, &name)?;
+    check_insertable(server, &table)?;
     let mut positions: Vec<usize> = (0..table.columns.len()).collect();
     if words.take_token(&Token::LParen) {
         positions.clear();
@@ -200,6 +201,22 @@ async fn insert(server: &Server, session: &Session, words: &mut Words<'_>) -> Re
     words.expect_end()?;
     load(server, &table, chunk, rows as u64).await?;
     Ok(rows as u64)
+}
+
+/// What only a load checks or fills, an INSERT can't write.
+fn check_insertable(server: &Server, table: &Table) -> Result<(), SqlError> {
+    let is_filled =
+        |column: &Column| matches!(column.ty, ColumnType::Bitmap | ColumnType::Hll | ColumnType::Binary { .. });
+    let what = if table.has_hidden_sequence() {
+        "a hidden sequence"
+    } else if table.partitions.is_some() {
+        "partitions"
+    } else if table.columns.iter().any(is_filled) {
+        "columns that functions fill"
+    } else {
+        return Ok(());
+    };
+    Err(SqlError::not_imitated(server.kind, &format!("INSERT into a table with {what}")))
 }
 
 /// Adds one value; the error says why it doesn't fit.

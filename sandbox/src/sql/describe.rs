@@ -1,13 +1,13 @@
 //! Tables as text: types, `DESC`, `SHOW CREATE TABLE`.
 
-use crate::table::{Column, ColumnType, DefaultValue, EngineKind, Model, Nested, Table};
+use crate::table::{Aggregate, Column, ColumnType, DefaultValue, Element, EngineKind, Model, Nested, Table};
 
 /// Bytes of a StarRocks `STRING`, as its statements show it (`ScalarType.DEFAULT_STRING_LENGTH`).
 const STRING_BYTES: usize = 65_533;
 
 /// A type as `DESC` and `information_schema` show it; `in_create` gives StarRocks' form in `SHOW CREATE TABLE`, which
 /// has display widths.
-pub(crate) fn type_text(kind: EngineKind, ty: ColumnType, in_create: bool) -> String {
+pub(crate) fn type_text(kind: EngineKind, ty: ColumnType, elements: &[Element], in_create: bool) -> String {
     let wide = in_create && kind == EngineKind::StarRocks;
     let integer = |name: &str, width: u8| if wide { format!("{name}({width})") } else { name.to_owned() };
     match ty {
@@ -27,8 +27,35 @@ pub(crate) fn type_text(kind: EngineKind, ty: ColumnType, in_create: bool) -> St
         ColumnType::Text { max_bytes } if max_bytes > STRING_BYTES && kind == EngineKind::Doris => "text".to_owned(),
         ColumnType::Text { max_bytes } => format!("varchar({})", max_bytes.min(STRING_BYTES)),
         ColumnType::Json => "json".to_owned(),
-        ColumnType::Nested(Nested::Array) => "array".to_owned(),
-        ColumnType::Nested(Nested::Object) => "struct".to_owned(),
+        ColumnType::Binary { max_bytes } => format!("varbinary({max_bytes})"),
+        ColumnType::Bitmap => "bitmap".to_owned(),
+        ColumnType::Hll => "hll".to_owned(),
+        ColumnType::Nested(shape) => {
+            let name = match shape {
+                Nested::Array => "array",
+                Nested::Map => "map",
+                Nested::Struct => "struct",
+            };
+            let between = if kind == EngineKind::StarRocks { ' ' } else { ':' };
+            let inner = elements.iter().map(|element| {
+                let text = type_text(kind, element.ty, &element.elements, in_create);
+                if shape == Nested::Struct { format!("{}{between}{text}", element.name) } else { text }
+            });
+            format!("{name}<{}>", inner.collect::<Vec<_>>().join(","))
+        }
+    }
+}
+
+fn aggregate_text(column: &Column) -> &'static str {
+    match column.aggregate {
+        None => "",
+        Some(Aggregate::Sum) => " SUM",
+        Some(Aggregate::Min) => " MIN",
+        Some(Aggregate::Max) => " MAX",
+        Some(Aggregate::Replace) => " REPLACE",
+        Some(Aggregate::ReplaceIfNotNull) => " REPLACE_IF_NOT_NULL",
+        Some(Aggregate::Union) if column.ty == ColumnType::Bitmap => " BITMAP_UNION",
+        Some(Aggregate::Union) => " HLL_UNION",
     }
 }
 
@@ -53,6 +80,7 @@ pub(crate) fn create_table(kind: EngineKind, table: &Table) -> String {
         (Model::Duplicate, _) => "DUPLICATE KEY",
         (Model::Unique, true) => "PRIMARY KEY",
         (Model::Unique, false) => "UNIQUE KEY",
+        (Model::Aggregate, _) => "AGGREGATE KEY",
     };
     let (engine, properties) = match kind {
         EngineKind::StarRocks => ("ENGINE=OLAP ", "\"replication_num\" = \"1\""),
@@ -67,7 +95,7 @@ pub(crate) fn create_table(kind: EngineKind, table: &Table) -> String {
 }
 
 fn column_text(kind: EngineKind, column: &Column) -> String {
-    let ty = type_text(kind, column.ty, true);
+    let ty = type_text(kind, column.ty, &column.elements, true) + aggregate_text(column);
     let null = if column.nullable { "NULL" } else { "NOT NULL" };
     let default = match &column.default {
         DefaultValue::None => String::new(),
@@ -87,9 +115,12 @@ mod tests {
     #[test]
     fn a_shown_table_reads_back_as_itself() {
         let starrocks = "CREATE TABLE d.t (id BIGINT, a DECIMAL(12,2) DEFAULT '0.10', n VARCHAR(64) NOT NULL DEFAULT \"say \\\"x\\\"\",
-            at DATETIME DEFAULT CURRENT_TIMESTAMP, f FLOAT, l LARGEINT, b BOOLEAN, j JSON) PRIMARY KEY(id)";
+            at DATETIME DEFAULT CURRENT_TIMESTAMP, f FLOAT, l LARGEINT, b BOOLEAN, j JSON,
+            s STRUCT<x INT, y ARRAY<MAP<INT, DECIMAL(5,1)>>>) PRIMARY KEY(id)";
         let doris = "CREATE TABLE d.t (id BIGINT, day DATE, at DATETIME(3) DEFAULT NULL, s STRING, d DOUBLE) UNIQUE KEY(id, day)";
-        for (kind, text) in [(EngineKind::StarRocks, starrocks), (EngineKind::Doris, doris)] {
+        let sums = "CREATE TABLE d.t (k INT, s STRUCT<x:INT> REPLACE, n BIGINT SUM NULL, b BITMAP BITMAP_UNION) AGGREGATE KEY(k)";
+        for (kind, text) in [(EngineKind::StarRocks, starrocks), (EngineKind::Doris, doris), (EngineKind::Doris, sums)]
+        {
             let table = ddl::read(kind, text).unwrap().tables.remove(0);
             let shown = create_table(kind, &table);
             let again = ddl::read(kind, &format!("USE d; {shown}")).unwrap().tables.remove(0);

@@ -274,7 +274,7 @@ fn describe(kind: EngineKind, table: &Table) -> Grid {
         let extra = if is_key || table.model == Model::Duplicate { "" } else { extra(kind) };
         let mut row: Vec<Option<String>> = [
             column.name.as_str(),
-            &type_text(kind, column.ty, false),
+            &type_text(kind, column.ty, &column.elements, false),
             if column.nullable {
                 "YES"
             } else if kind == EngineKind::Doris {
@@ -309,7 +309,7 @@ fn full_columns(kind: EngineKind, table: &Table) -> Grid {
         let text = |text: &str| Some(text.to_owned());
         grid.rows.push(vec![
             text(&column.name),
-            Some(type_text(kind, column.ty, false)),
+            Some(type_text(kind, column.ty, &column.elements, false)),
             None,
             text(if column.nullable { "YES" } else { "NO" }),
             text(column_key(table, position)),

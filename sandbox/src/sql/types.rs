@@ -64,6 +64,8 @@ impl From<ColumnType> for SqlType {
             ColumnType::DateTime { digits } => Self::DateTime { digits },
             ColumnType::Text { max_bytes } => Self::Text { max_bytes },
             ColumnType::Json | ColumnType::Nested(_) => Self::Json,
+            // They are shown as texts; an engine shows NULL or bytes.
+            ColumnType::Binary { .. } | ColumnType::Bitmap | ColumnType::Hll => VARCHAR,
         }
     }
 }

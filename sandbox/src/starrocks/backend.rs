@@ -206,7 +206,7 @@ fn counted(body: Object, counts: Counts) -> Object {
     body.with("NumberTotalRows", counts.total)
         .with("NumberLoadedRows", counts.loaded)
         .with("NumberFilteredRows", counts.filtered)
-        .with("NumberUnselectedRows", 0)
+        .with("NumberUnselectedRows", counts.unselected)
         .with("LoadBytes", counts.bytes)
         .with("LoadTimeMs", 0)
         .with("StreamLoadPlanTimeMs", 0)
@@ -220,7 +220,7 @@ async fn prepare(cluster: &Cluster, own: SocketAddr, headers: &HeaderMap) -> Htt
         Ok(context) => context,
         Err(refusal) => return backend_reply(&refusal),
     };
-    let Ok(work) = context.work.try_lock() else { return in_processing(&context) };
+    let Ok(mut work) = context.work.try_lock() else { return in_processing(&context) };
     let life = match header(headers, "prepared_timeout") {
         None => cluster.settings.prepared_timeout,
         Some(text) => match text.parse::<u64>() {
@@ -228,7 +228,7 @@ async fn prepare(cluster: &Cluster, own: SocketAddr, headers: &HeaderMap) -> Htt
             _ => return backend_failed("INVALID_ARGUMENT", &format!("Invalid prepared_timeout: {text}")),
         },
     };
-    match finish(cluster, own, &context, &work, life).await {
+    match finish(cluster, own, &context, &mut work, life).await {
         Ok((_, body)) => backend_reply(&body),
         Err(refusal) => backend_reply(&refusal),
     }
@@ -239,10 +239,16 @@ async fn finish(
     cluster: &Cluster,
     own: SocketAddr,
     context: &Context,
-    work: &Work,
+    work: &mut Work,
     life: Duration,
 ) -> Result<(Transaction, Object), Object> {
     let transaction = &context.transaction;
+    if let Some(loader) = work.loader.as_mut() {
+        loader.finish();
+        if let Some(chunk) = loader.take_chunk(true) {
+            cluster.append(transaction, &context.table, chunk).await;
+        }
+    }
     let url = error_url(cluster, own, transaction.id, work.loader.as_ref());
     let with_url = |body: Object| match &url {
         Some(url) => body.with("ErrorURL", url.as_str()),
@@ -279,8 +285,8 @@ async fn commit(cluster: &Arc<Cluster>, own: SocketAddr, headers: &HeaderMap) ->
         Ok(context) => context,
         Err(refusal) => return backend_reply(&refusal),
     };
-    let Ok(work) = context.work.try_lock() else { return in_processing(&context) };
-    let (prepared, body) = match finish(cluster, own, &context, &work, cluster.settings.prepared_timeout).await {
+    let Ok(mut work) = context.work.try_lock() else { return in_processing(&context) };
+    let (prepared, body) = match finish(cluster, own, &context, &mut work, cluster.settings.prepared_timeout).await {
         Ok(prepared) => prepared,
         Err(refusal) => return backend_reply(&refusal),
     };

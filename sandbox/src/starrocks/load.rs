@@ -13,7 +13,7 @@ use crate::cluster::Cluster;
 use crate::faults::FaultKind;
 use crate::http::{HangUp, HttpRequest, HttpResponse, Object, content_length, header};
 use crate::loader::Loader;
-use crate::options::LoadOptions;
+use crate::options::{Door, LoadOptions};
 use crate::plan::{Plan, now_text};
 use crate::pump::{BodyEnd, pump};
 use crate::table::{EngineKind, Table};
@@ -91,7 +91,7 @@ fn admit(cluster: &Cluster, headers: &HeaderMap, context: &Context, work: &mut W
     if work.is_broken {
         return Err(Refusal { code: "ABORTED", message: "current transaction is aborted".to_owned(), aborts: false });
     }
-    let options = LoadOptions::read(EngineKind::StarRocks, headers).map_err(|m| refusal("INTERNAL_ERROR", m))?;
+    let options = LoadOptions::read(Door::Transaction, headers).map_err(|m| refusal("INTERNAL_ERROR", m))?;
     check_size(cluster, headers, &options, &mut work.json_bytes).map_err(|m| refusal("INTERNAL_ERROR", m))?;
     match &work.first {
         Some(first) if first.compared != options.compared => {
@@ -99,7 +99,8 @@ fn admit(cluster: &Cluster, headers: &HeaderMap, context: &Context, work: &mut W
         }
         Some(_) => {}
         None => {
-            let loader = loader(cluster, &context.table, &options).map_err(|m| refusal("ANALYSIS_ERROR", m))?;
+            let loader = loader(cluster, &context.table, Door::Transaction, &options)
+                .map_err(|m| refusal("ANALYSIS_ERROR", m))?;
             work.loader = Some(loader);
             work.first = Some(options);
         }
@@ -107,14 +108,14 @@ fn admit(cluster: &Cluster, headers: &HeaderMap, context: &Context, work: &mut W
     Ok(())
 }
 
-fn loader(cluster: &Cluster, table: &Arc<Table>, options: &LoadOptions) -> Result<Loader, String> {
+fn loader(cluster: &Cluster, table: &Arc<Table>, door: Door, options: &LoadOptions) -> Result<Loader, String> {
     let plan = if cluster.settings.discard {
         None
     } else {
         let now = now_text(options, cluster.clock.now_ms());
         Some(Plan::new(EngineKind::StarRocks, Arc::clone(table), options, &now)?)
     };
-    Ok(Loader::new(EngineKind::StarRocks, options.framing, options.max_filter_ratio, plan))
+    Ok(Loader::new(door, options, plan))
 }
 
 /// Bodies that tell their length are added up over all loads of a label; chunked ones aren't counted.
@@ -130,6 +131,9 @@ fn check_size(
         return Err(format!(
             "body size {length} exceed limit: {max}, you can increase streaming_load_max_mb in be.conf"
         ));
+    }
+    if !options.is_json() {
+        return Ok(());
     }
     *json_bytes += length;
     let max = cluster.settings.json_max_bytes;
@@ -220,9 +224,9 @@ async fn commit(cluster: &Arc<Cluster>, transaction: &Transaction, counts: Count
 }
 
 fn one_shot_loader(cluster: &Cluster, headers: &HeaderMap, table: &Arc<Table>) -> Result<Loader, String> {
-    let options = LoadOptions::read(EngineKind::StarRocks, headers)?;
+    let options = LoadOptions::read(Door::StreamLoad, headers)?;
     check_size(cluster, headers, &options, &mut 0)?;
-    loader(cluster, table, &options)
+    loader(cluster, table, Door::StreamLoad, &options)
 }
 
 fn label_used(label: &str, refused: &BeginRefused) -> HttpResponse {
@@ -242,7 +246,7 @@ fn outcome(id: i64, label: &str, status: &str, message: &str, counts: Counts) ->
         .with("NumberTotalRows", counts.total)
         .with("NumberLoadedRows", counts.loaded)
         .with("NumberFilteredRows", counts.filtered)
-        .with("NumberUnselectedRows", 0)
+        .with("NumberUnselectedRows", counts.unselected)
         .with("LoadBytes", counts.bytes)
         .with("LoadTimeMs", 0)
         .with("BeginTxnTimeMs", 0)

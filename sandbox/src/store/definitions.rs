@@ -4,7 +4,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::sql_text::{create_table, quote};
+use super::sql_text::{create_table, drop_table, quote, sequence_name};
 use super::{Change, StoreError};
 
 const CREATE: &str =
@@ -25,12 +25,16 @@ pub(super) fn change_by_sql(connection: &Connection, change: &Change) -> Result<
             connection.execute("DELETE FROM _sandbox_definitions WHERE name = ?1", [table])?;
             // Statements that are kept ready would hold the table.
             connection.flush_prepared_statement_cache();
-            connection.execute_batch(&format!("DROP TABLE IF EXISTS {}", quote(table)))?;
+            connection.execute_batch(&drop_table(table))?;
             Ok(0)
         }
         Change::Delete { table, alias, condition } => {
             let sql = format!("DELETE FROM {} AS {} WHERE {condition}", quote(table), quote(alias));
             let rows = connection.execute(&sql, [])?;
+            // Behind a TRUNCATE every sequence counts again.
+            if condition == "1" && connection.table_exists(None, sequence_name(table).as_str())? {
+                connection.execute(&format!("DELETE FROM {}", quote(&sequence_name(table))), [])?;
+            }
             Ok(rows as u64)
         }
     }

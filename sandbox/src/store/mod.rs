@@ -5,6 +5,7 @@
 //! SQLite's commit; rows of an open transaction ride along with the next such commit.
 
 mod definitions;
+mod publish;
 mod query;
 mod sql_text;
 mod writer;
@@ -30,14 +31,20 @@ const WAITING_CHUNKS: usize = 32;
 /// SQLite attaches at most this many files to one connection unless it was compiled otherwise.
 pub(crate) const DATABASES_MAX: usize = 10;
 
-/// Something that the store could not do.
+/// Something that the store could not do, or may not.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("the sandbox's storage failed: {0}")]
+#[error("{0}")]
 pub struct StoreError(pub(crate) String);
 
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
-        Self(error.to_string())
+        Self(format!("the sandbox's storage failed: {error}"))
+    }
+}
+
+impl From<serde_json::Error> for StoreError {
+    fn from(error: serde_json::Error) -> Self {
+        Self(format!("the sandbox's storage failed: {error}"))
     }
 }
 
@@ -121,7 +128,7 @@ impl Pending {
 }
 
 fn closed() -> StoreError {
-    StoreError("it was closed".to_owned())
+    StoreError("the sandbox's storage was closed".to_owned())
 }
 
 impl Store {

@@ -5,9 +5,10 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, params, params_from_iter};
 
 use super::definitions::change_by_sql;
+use super::publish::publish;
 use super::sql_text as sql;
 use super::{Command, Done, StoreError};
 use crate::cells::numeric_order;
@@ -16,6 +17,7 @@ use crate::rows::RowChunk;
 use crate::sql::register_functions;
 use crate::table::Table;
 use crate::transactions::{Counts, State, Transaction};
+use crate::update::Update;
 
 /// Commands that share one SQLite commit.
 const COMMANDS_PER_COMMIT: usize = 256;
@@ -24,6 +26,8 @@ pub(super) struct Writer {
     connection: Connection,
     /// Transactions with staged rows.
     stages: HashSet<i64>,
+    /// How transactions change their tables, if not by replacing rows.
+    updates: HashMap<i64, Update>,
     /// Transactions whose rows could not be staged.
     broken: HashMap<i64, StoreError>,
     is_open: bool,
@@ -54,8 +58,15 @@ impl Writer {
             connection.execute_batch(&sql::create_table(table))?;
         }
         let transactions = read_transactions(&connection, database)?;
-        let mut writer =
-            Self { connection, stages: HashSet::new(), broken: HashMap::new(), is_open: false, waiting: Vec::new() };
+        let updates = read_updates(&connection)?;
+        let mut writer = Self {
+            connection,
+            stages: HashSet::new(),
+            updates,
+            broken: HashMap::new(),
+            is_open: false,
+            waiting: Vec::new(),
+        };
         writer.drop_orphans(&transactions)?;
         let last_id = writer.forgotten_id()?;
         Ok((writer, transactions, last_id))
@@ -165,9 +176,27 @@ impl Writer {
         result
     }
 
+    /// Some partial updates may bring no new key; the engine finds out when it writes the rows.
+    fn check_held(&self, table: &Table, chunk: &RowChunk) -> Result<(), StoreError> {
+        let Some(reason) = chunk.update().and_then(|update| update.needs_held.as_deref()) else { return Ok(()) };
+        let mut find = self.connection.prepare_cached(&sql::find_row(table))?;
+        chunk.for_each(|op, row| {
+            let key = table.keys.iter().map(|k| row[*k]);
+            if op == Op::Upsert && !find.exists(params_from_iter(key))? {
+                return Err(StoreError(reason.to_owned()));
+            }
+            Ok(())
+        })
+    }
+
     fn stage(&mut self, id: i64, table: &Table, chunk: &RowChunk) -> Result<(), StoreError> {
+        self.check_held(table, chunk)?;
         if !self.stages.contains(&id) {
             self.connection.execute_batch(&sql::create_stage(id, table))?;
+            if let Some(update) = chunk.update() {
+                self.connection.execute(sql::WRITE_UPDATE, params![id, serde_json::to_string(update)?])?;
+                self.updates.insert(id, update.clone());
+            }
             self.stages.insert(id);
         }
         let mut insert = self.connection.prepare_cached(&sql::insert_staged(id, table))?;
@@ -193,32 +222,11 @@ impl Writer {
     fn publish(&mut self, transaction: &Transaction, table: &Table) -> Result<(), StoreError> {
         let id = transaction.id;
         if self.stages.contains(&id) {
-            let has_deletes: bool = self.connection.query_row(&sql::has_deletes(id), [], |row| row.get(0))?;
-            if has_deletes {
-                self.move_row_by_row(id, table)?;
-            } else {
-                self.connection.execute(&sql::move_rows(id, table), [])?;
-            }
+            let replaces = Update::default();
+            publish(&self.connection, id, table, self.updates.get(&id).unwrap_or(&replaces))?;
             self.drop_stage(id)?;
         }
         self.write(transaction)
-    }
-
-    fn move_row_by_row(&self, id: i64, table: &Table) -> Result<(), StoreError> {
-        let mut upsert = self.connection.prepare(&sql::move_row(id, table))?;
-        let mut delete = self.connection.prepare(&sql::delete_row(id, table))?;
-        let order = format!("SELECT rowid, _sandbox_deletes FROM {} ORDER BY rowid", sql::stage_name(id));
-        let mut rows = self.connection.prepare(&order)?;
-        let mut rows = rows.query([])?;
-        while let Some(row) = rows.next()? {
-            let (rowid, deletes): (i64, bool) = (row.get(0)?, row.get(1)?);
-            if deletes {
-                delete.execute([rowid])?
-            } else {
-                upsert.execute([rowid])?
-            };
-        }
-        Ok(())
     }
 
     fn write(&self, t: &Transaction) -> Result<(), StoreError> {
@@ -243,6 +251,7 @@ impl Writer {
 
     fn drop_stage(&mut self, id: i64) -> Result<(), StoreError> {
         self.broken.remove(&id);
+        self.updates.remove(&id);
         if self.stages.remove(&id) {
             self.connection.flush_prepared_statement_cache();
             self.connection.execute_batch(&sql::drop_stage(id))?;
@@ -265,6 +274,17 @@ impl Writer {
         }
         Ok(())
     }
+}
+
+fn read_updates(connection: &Connection) -> Result<HashMap<i64, Update>, StoreError> {
+    let mut statement = connection.prepare(sql::READ_UPDATES)?;
+    let mut rows = statement.query([])?;
+    let mut updates = HashMap::new();
+    while let Some(row) = rows.next()? {
+        let how: String = row.get(1)?;
+        updates.insert(row.get(0)?, serde_json::from_str(&how)?);
+    }
+    Ok(updates)
 }
 
 fn check_columns(connection: &Connection, table: &Table) -> Result<(), StoreError> {
@@ -298,7 +318,13 @@ fn read_transactions(connection: &Connection, database: &str) -> Result<Vec<Tran
             begun_ms: row.get(5)?,
             changed_ms: row.get(6)?,
             deadline_ms: row.get(7)?,
-            counts: Counts { total: count(8)?, loaded: count(9)?, filtered: count(10)?, bytes: count(11)? },
+            counts: Counts {
+                total: count(8)?,
+                loaded: count(9)?,
+                filtered: count(10)?,
+                unselected: 0,
+                bytes: count(11)?,
+            },
         });
     }
     Ok(transactions)

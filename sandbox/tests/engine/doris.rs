@@ -182,15 +182,19 @@ async fn loads_that_are_refused_by_their_headers() {
     let cases: [(&str, Headers<'_>, &str); 7] = [
         ("a.b", &[], "Label format error"),
         ("l1", &[("timeout", "0")], "Invalid timeout: 0. Timeout should between 1 and 259200 seconds"),
-        ("l2", &[("compress_type", "gz")], "does not imitate the header compress_type"),
-        ("l3", &[("group_commit", "sync_mode")], "does not imitate the header group_commit"),
+        ("l2", &[("compress_type", "lz4")], "does not imitate the header compress_type"),
+        (
+            "l3",
+            &[("two_phase_commit", "false"), ("group_commit", "sync_mode")],
+            "label and group_commit can't be set at the same time",
+        ),
         ("l4", &[("format", "arff")], "unknown data format, format=arff"),
         (
             "l5",
             &[("read_json_by_line", "false"), ("strip_outer_array", "true")],
             "exceed BE's conf `streaming_load_json_max_mb`",
         ),
-        ("l6", &[("columns", "id,v"), ("jsonpaths", "[\"$.id\"]")], "jsonpaths has 1 entries for 2 columns"),
+        ("l6", &[("where", "x > 1")], "unknown column reference in where statement, reference=x"),
     ];
     for (label, headers, want) in cases {
         let answer = client.put(label, headers, "{\"id\":1,\"v\":\"abcdef\"}").await.unwrap();

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 
 mod doris;
+mod loads;
 mod questions;
 mod starrocks;
 mod support;

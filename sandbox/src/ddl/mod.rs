@@ -2,19 +2,19 @@
 //!
 //! The words come from sqlparser's tokenizer; the grammar is our own, since no general SQL parser takes
 //! `PRIMARY KEY (…) DISTRIBUTED BY HASH(…) BUCKETS 8 PROPERTIES (…)` behind the columns. What changes how a load
-//! behaves is understood or refused; what doesn't (distribution, partitions, properties, comments) is passed over.
+//! behaves is understood or refused; what doesn't (distribution, other properties, comments) is passed over.
 
 #![expect(clippy::wildcard_enum_match_arm, reason = "the enum is the tokenizer's, with a hundred kinds of token")]
+
+mod clauses;
+mod types;
 
 use sqlparser::dialect::MySqlDialect;
 use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
 
-use crate::table::{Column, ColumnType, DefaultValue, EngineKind, Model, Nested, Table};
+pub(crate) use types::read_type;
 
-/// Longest `STRING`, bytes (StarRocks `olap_string_max_length`, Doris `string_type_length_soft_limit_bytes`).
-const STRING_MAX_BYTES: usize = 1 << 20;
-/// Length of a `VARCHAR` without one.
-const VARCHAR_MAX_BYTES: usize = 65_533;
+use crate::table::{Aggregate, Column, ColumnType, DefaultValue, EngineKind, Table};
 
 /// DDL that can't be read, and where.
 #[derive(Debug, thiserror::Error)]
@@ -73,18 +73,21 @@ impl Schema {
 /// # Errors
 /// With line and column, when a statement can't be read or declares what the sandbox doesn't imitate.
 pub(crate) fn read(kind: EngineKind, text: &str) -> Result<Schema, DdlError> {
+    let mut reader = Reader::new(kind, tokens_of(text)?);
+    while !reader.is_end() {
+        reader.statement()?;
+    }
+    Ok(reader.schema)
+}
+
+fn tokens_of(text: &str) -> Result<Vec<TokenWithSpan>, DdlError> {
     let dialect = MySqlDialect {};
     let tokens = Tokenizer::new(&dialect, text).tokenize_with_location().map_err(|e| DdlError {
         line: e.location.line,
         column: e.location.column,
         message: e.message,
     })?;
-    let tokens = tokens.into_iter().filter(|t| !matches!(t.token, Token::Whitespace(_))).collect();
-    let mut reader = Reader { kind, tokens, at: 0, schema: Schema::default(), used: None };
-    while !reader.is_end() {
-        reader.statement()?;
-    }
-    Ok(reader.schema)
+    Ok(tokens.into_iter().filter(|t| !matches!(t.token, Token::Whitespace(_))).collect())
 }
 
 struct Reader {
@@ -96,6 +99,10 @@ struct Reader {
 }
 
 impl Reader {
+    fn new(kind: EngineKind, tokens: Vec<TokenWithSpan>) -> Self {
+        Self { kind, tokens, at: 0, schema: Schema::default(), used: None }
+    }
+
     fn is_end(&self) -> bool {
         self.at >= self.tokens.len()
     }
@@ -211,19 +218,9 @@ impl Reader {
             }
         }
         self.expect_token(&Token::RParen)?;
-        let (model, primary, key_names) = self.key_clause()?;
-        let mut keys = Vec::new();
-        for key in key_names {
-            match columns.iter().position(|c| c.name.eq_ignore_ascii_case(&key)) {
-                Some(position) => keys.push(position),
-                None => return self.fail(format!("key column `{key}` is not among the columns")),
-            }
-        }
-        if primary {
-            keys.iter().for_each(|k| columns[*k].nullable = false);
-        }
-        self.schema.add_database(&database);
-        self.schema.tables.push(Table { database, name, columns, model, keys, primary });
+        let table = self.clauses(database, name, columns)?;
+        self.schema.add_database(&table.database);
+        self.schema.tables.push(table);
         Ok(())
     }
 
@@ -242,31 +239,6 @@ impl Reader {
         }
     }
 
-    fn key_clause(&mut self) -> Result<(Model, bool, Vec<String>), DdlError> {
-        while !self.is_end() && *self.peek() != Token::SemiColon {
-            if self.take_all(&["AGGREGATE", "KEY"]) {
-                return self.fail("AGGREGATE KEY tables are not imitated; use a UNIQUE, PRIMARY or DUPLICATE KEY");
-            }
-            let found = if self.take_all(&["PRIMARY", "KEY"]) {
-                Some((Model::Unique, true))
-            } else if self.take_all(&["UNIQUE", "KEY"]) {
-                Some((Model::Unique, false))
-            } else if self.take_all(&["DUPLICATE", "KEY"]) {
-                Some((Model::Duplicate, false))
-            } else {
-                None
-            };
-            if let Some((model, primary)) = found {
-                if primary && self.kind == EngineKind::Doris {
-                    return self.fail("Doris has no PRIMARY KEY tables; use UNIQUE KEY");
-                }
-                return Ok((model, primary, self.name_list()?));
-            }
-            self.at += 1;
-        }
-        Ok((Model::Duplicate, false, Vec::new()))
-    }
-
     fn name_list(&mut self) -> Result<Vec<String>, DdlError> {
         self.expect_token(&Token::LParen)?;
         let mut names = vec![self.name()?];
@@ -279,8 +251,10 @@ impl Reader {
 
     fn column(&mut self) -> Result<Column, DdlError> {
         let name = self.name()?;
-        let ty = self.column_type()?;
-        let mut column = Column { name, ty, nullable: true, default: DefaultValue::None };
+        let (ty, elements) = self.column_type()?;
+        // Both engines keep no NULL in them.
+        let nullable = !matches!(ty, ColumnType::Bitmap | ColumnType::Hll);
+        let mut column = Column { name, ty, elements, nullable, default: DefaultValue::None, aggregate: None };
         loop {
             if self.take_all(&["NOT", "NULL"]) {
                 column.nullable = false;
@@ -290,6 +264,8 @@ impl Reader {
                 column.default = self.default_value()?;
             } else if self.take("COMMENT") {
                 self.at += 1;
+            } else if let Some(aggregate) = self.aggregate() {
+                column.aggregate = Some(aggregate);
             } else if self.take("KEY") {
                 // Doris marks key columns here, too; the key clause decides.
             } else if matches!(self.peek(), Token::Comma | Token::RParen) {
@@ -325,101 +301,24 @@ impl Reader {
         Ok(DefaultValue::Text(text))
     }
 
-    /// The numbers in an optional parenthesis; `*` (Doris' `VARCHAR(*)`) counts as no number.
-    fn parenthesis(&mut self) -> Result<Vec<usize>, DdlError> {
-        let mut numbers = Vec::new();
-        if !self.take_token(&Token::LParen) {
-            return Ok(numbers);
-        }
-        loop {
-            match self.peek() {
-                Token::Number(n, _) => match n.parse() {
-                    Ok(number) => numbers.push(number),
-                    Err(_) => return self.expected("a whole number"),
-                },
-                Token::Mul | Token::Comma => {}
-                Token::RParen => {
-                    self.at += 1;
-                    return Ok(numbers);
-                }
-                _ => return self.expected("a number or `)`"),
-            }
-            self.at += 1;
-        }
-    }
-
-    fn column_type(&mut self) -> Result<ColumnType, DdlError> {
-        let start = self.at;
-        let name = self.name()?.to_ascii_uppercase();
-        let arguments = self.parenthesis()?;
-        let first = arguments.first().copied();
-        let ty = match name.as_str() {
-            "BOOLEAN" | "BOOL" => ColumnType::Boolean,
-            "TINYINT" => ColumnType::Integer { bits: 8 },
-            "SMALLINT" => ColumnType::Integer { bits: 16 },
-            "INT" | "INTEGER" => ColumnType::Integer { bits: 32 },
-            "BIGINT" => ColumnType::Integer { bits: 64 },
-            "LARGEINT" => ColumnType::LargeInt,
-            "FLOAT" => ColumnType::Float,
-            "DOUBLE" => ColumnType::Double,
-            "DECIMAL" | "DECIMALV2" | "DECIMALV3" | "DECIMAL32" | "DECIMAL64" | "DECIMAL128" | "DECIMAL256" => {
-                return self.decimal(start, &arguments);
-            }
-            "DATE" | "DATEV2" => ColumnType::Date,
-            "DATETIME" | "DATETIMEV2" => {
-                let digits = first.unwrap_or(if self.kind == EngineKind::StarRocks { 6 } else { 0 });
-                ColumnType::DateTime { digits: u8::try_from(digits.min(6)).unwrap_or(6) }
-            }
-            "CHAR" => ColumnType::Text { max_bytes: first.unwrap_or(1) },
-            "VARCHAR" => ColumnType::Text { max_bytes: first.unwrap_or(VARCHAR_MAX_BYTES) },
-            "STRING" | "TEXT" => ColumnType::Text { max_bytes: STRING_MAX_BYTES },
-            "JSON" | "JSONB" | "VARIANT" => ColumnType::Json,
-            "ARRAY" => self.nested(Nested::Array)?,
-            "MAP" | "STRUCT" => self.nested(Nested::Object)?,
-            _ => {
-                self.at = start;
-                return self.fail(format!("type `{name}` is not imitated"));
-            }
-        };
-        Ok(ty)
-    }
-
-    fn decimal(&mut self, start: usize, arguments: &[usize]) -> Result<ColumnType, DdlError> {
-        let unstated = if self.kind == EngineKind::StarRocks { 10 } else { 9 };
-        let precision = arguments.first().copied().unwrap_or(unstated);
-        let scale = arguments.get(1).copied().unwrap_or(0);
-        match (u16::try_from(precision), u16::try_from(scale)) {
-            (Ok(precision @ 1..=76), Ok(scale)) if scale <= precision => Ok(ColumnType::Decimal { precision, scale }),
-            _ => {
-                self.at = start;
-                self.fail(format!("DECIMAL({precision},{scale}): precision is 1 to 76, scale at most the precision"))
-            }
-        }
-    }
-
-    /// Passes over `<…>`; the elements stay JSON text.
-    fn nested(&mut self, shape: Nested) -> Result<ColumnType, DdlError> {
-        let mut open = 0_usize;
-        loop {
-            match self.peek() {
-                Token::Lt => open += 1,
-                Token::Gt => open = open.saturating_sub(1),
-                Token::ShiftRight => open = open.saturating_sub(2),
-                Token::EOF | Token::SemiColon => return self.expected("`>`"),
-                _ if open == 0 => return self.expected("`<`"),
-                _ => {}
-            }
-            self.at += 1;
-            if open == 0 {
-                return Ok(ColumnType::Nested(shape));
-            }
-        }
+    fn aggregate(&mut self) -> Option<Aggregate> {
+        let aggregates = [
+            ("SUM", Aggregate::Sum),
+            ("MIN", Aggregate::Min),
+            ("MAX", Aggregate::Max),
+            ("REPLACE", Aggregate::Replace),
+            ("REPLACE_IF_NOT_NULL", Aggregate::ReplaceIfNotNull),
+            ("BITMAP_UNION", Aggregate::Union),
+            ("HLL_UNION", Aggregate::Union),
+        ];
+        aggregates.into_iter().find_map(|(word, aggregate)| self.take(word).then_some(aggregate))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::table::Model;
 
     const STARROCKS: &str = r#"
         -- the devices
@@ -448,7 +347,7 @@ mod tests {
         assert_eq!(schema.databases, ["ods_cjm"]);
         let table = schema.table("ods_cjm", "ods_device").unwrap();
         let types: Vec<String> = table.columns.iter().map(|c| c.ty.to_string()).collect();
-        assert_eq!(types, ["BIGINT", "VARCHAR(64)", "DECIMAL(12,2)", "ARRAY", "STRUCT", "DATETIME(6)"]);
+        assert_eq!(types, ["BIGINT", "VARCHAR(64)", "DECIMAL(12,2)", "ARRAY", "MAP", "DATETIME(6)"]);
         let nullable: Vec<bool> = table.columns.iter().map(|c| c.nullable).collect();
         assert_eq!(nullable, [false, true, true, true, true, true]);
         assert_eq!(table.columns[1].default, DefaultValue::Text("nobody".into()));
@@ -473,11 +372,19 @@ mod tests {
     fn what_is_refused() {
         let cases = [
             ("CREATE TABLE t (a INT)", "has no database"),
-            ("CREATE TABLE d.t (a HLL)", "line 1, column 21: type `HLL` is not imitated"),
+            ("CREATE TABLE d.t (a PERCENTILE)", "line 1, column 21: type `PERCENTILE` is not imitated"),
             ("CREATE TABLE d.t (a INT, A INT)", "declared twice"),
             ("CREATE TABLE d.t (a INT); CREATE TABLE d.t (a INT)", "declared twice"),
-            ("CREATE TABLE d.t (a INT SUM) AGGREGATE KEY(a)", "`SUM` is not imitated"),
-            ("CREATE TABLE d.t (a INT) AGGREGATE KEY(a)", "AGGREGATE KEY tables are not imitated"),
+            ("CREATE TABLE d.t (a INT, b INT) AGGREGATE KEY(a)", "should specify aggregate type for non-key column[b]"),
+            (
+                "CREATE TABLE d.t (a INT, b INT SUM) DUPLICATE KEY(a)",
+                "column `b`: an aggregate type needs AGGREGATE KEY",
+            ),
+            ("CREATE TABLE d.t (a INT, b STRING SUM) AGGREGATE KEY(a)", "SUM is not compatible with"),
+            ("CREATE TABLE d.t (a INT PERCENTILE_UNION) AGGREGATE KEY(a)", "`PERCENTILE_UNION` is not imitated"),
+            ("CREATE TABLE d.t (a INT) PARTITION BY RANGE(b) ()", "partition column `b`"),
+            ("CREATE TABLE d.t (a INT) PARTITION BY RANGE(a) (PARTITION p VALUES LESS THAN ('x'))", "'x' is no INT"),
+            ("CREATE TABLE d.t (a ARRAY<BITMAP>)", "type `BITMAP` can't be an element"),
             ("CREATE TABLE d.t (a INT) UNIQUE KEY(b)", "key column `b`"),
             ("CREATE TABLE d.t (a DECIMAL(5,9))", "scale at most the precision"),
             ("CREATE TABLE d.t (a ARRAY<INT)", "expected `>`"),
