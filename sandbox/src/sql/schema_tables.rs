@@ -178,7 +178,7 @@ pub(crate) fn column_key(table: &Table, position: usize) -> &'static str {
 fn columns_of(kind: EngineKind, table: &Table) -> Vec<Vec<Option<String>>> {
     let describe = |(position, column): (usize, &crate::table::Column)| {
         let full = type_text(kind, column.ty, &column.elements, false);
-        let short = full.split('(').next().unwrap_or_default().to_owned();
+        let short = full.split(['(', '<']).next().unwrap_or_default().to_owned();
         let (mut length, mut digits, mut scale, mut fraction) = (None, None, None, None);
         let mut charset = None;
         if let ColumnType::Text { max_bytes } = column.ty {
