@@ -11,7 +11,7 @@ pub enum Exit {
     Usage = 64,
     /// Something needs a decision by a person. A supervisor must not restart the process: it would end here again.
     NeedsPerson = 65,
-    /// Kafka or the engine could not be reached at the start.
+    /// Kafka or the engine could not be reached: every command but `run`, which waits.
     Unreachable = 69,
     /// A mistake in this program.
     Bug = 70,

@@ -32,7 +32,7 @@ Exit codes:
    0  done; everything open was finished
   64  the command line makes no sense
   65  needs a person: a supervisor must not restart it
-  69  Kafka or the engine could not be reached at the start
+  69  Kafka or the engine could not be reached (all commands but run, which waits)
   70  a mistake in this program
   75  gave up for now: restart it
   78  the configuration can't be used";

@@ -14,10 +14,10 @@ use crate::commit::resolve::{OpenIntent, Said, open_intents};
 use crate::config;
 use crate::domain::{Partition, PositionToStore, TxnState};
 use crate::load::{Failure, Loader};
-use crate::source::{GroupMember, Outside, PositionsRead, SourceError, SourceSpec};
+use crate::source::{GroupMember, Outside, PositionsRead, SourceError, SourceSpec, session_timeout};
 
-/// Session of a member if the configuration does not say (librdkafka's default, and a broker's for the newer protocol).
-const SESSION: Duration = Duration::from_secs(45);
+/// Session of a member with the newer protocol, as brokers have it by default.
+const BROKER_SESSION: Duration = Duration::from_secs(45);
 
 /// Added to the session of a member that was killed: an empty group waits for others to join, too.
 const BEYOND_SESSION: Duration = Duration::from_secs(15);
@@ -131,8 +131,7 @@ impl Resolver {
 
     /// Time in which a member that was killed is gone.
     pub fn usual_wait(&self) -> Duration {
-        let configured = self.spec.kafka.properties.get("session.timeout.ms").and_then(|text| text.parse().ok());
-        configured.map_or(SESSION, Duration::from_millis) + BEYOND_SESSION
+        session_timeout(&self.spec.kafka).unwrap_or(BROKER_SESSION) + BEYOND_SESSION
     }
 
     /// What would be done, as it looks from outside: nothing is joined, aborted or stored.

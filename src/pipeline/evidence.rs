@@ -18,8 +18,12 @@ use crate::random::Random;
 /// Ranges that are looked for in a table at once: rows of one of them are as good as rows of all.
 const RANGES_MAX: usize = 200;
 
-/// How often a question is asked that nobody answers.
-const TRIES_MAX: u32 = 8;
+/// How often evidence is asked for that nobody tells, before a person is asked: minutes.
+const EVIDENCE_TRIES_MAX: u32 = 60;
+
+/// Remembered labels are asked for until somebody answers: without the engine nothing could be loaded anyway, and the
+/// first position that is stored ends the question for good.
+const LABELS_TRIES_MAX: u32 = u32::MAX;
 
 /// Columns of a table that tell where a row came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,7 +79,7 @@ impl Pipeline {
         let topic = Arc::clone(&self.topic);
         self.call(async move {
             let txn = name(txn);
-            let (in_history, history) = match asked(loader.random(), &trouble, || loader.history_has(&txn)).await {
+            let (in_history, history) = match asked(loader.random(), &trouble, EVIDENCE_TRIES_MAX, || loader.history_has(&txn)).await {
                 Ok(true) => (true, "the load history says that it is finished".to_owned()),
                 Ok(false) => (false, "no load history has it".to_owned()),
                 Err(why) => (false, format!("the load history could not be asked ({why})")),
@@ -100,12 +104,12 @@ impl Pipeline {
         let topic = Arc::clone(&self.topic);
         self.call(async move {
             for database in databases {
-                match asked(loader.random(), &trouble, || loader.label_like(&database, &pattern)).await {
+                match asked(loader.random(), &trouble, LABELS_TRIES_MAX, || loader.label_like(&database, &pattern)).await {
                     Ok(None) => {}
                     remembered @ Ok(Some(_)) => {
                         return Some(Event::Labels { ticket, remembered: remembered.ok().flatten() });
                     }
-                    Err(why) => tracing::info!(
+                    Err(why) => tracing::warn!(
                         %topic,
                         %database,
                         "the group has no position, and the engine could not be asked whether it remembers loads of this \
@@ -119,7 +123,7 @@ impl Pipeline {
 }
 
 async fn rows_found(loader: &Loader, trouble: &Trouble, sql: &str) -> (bool, String) {
-    match asked(loader.random(), trouble, || loader.query(sql)).await {
+    match asked(loader.random(), trouble, EVIDENCE_TRIES_MAX, || loader.query(sql)).await {
         Ok(listed) => match listed.first() {
             Some("0") => (false, "; the table has no row of the range".to_owned()),
             Some(count) if count.parse::<u64>().is_ok() => (true, format!("; the table has {count} rows of the range")),
@@ -129,8 +133,8 @@ async fn rows_found(loader: &Loader, trouble: &Trouble, sql: &str) -> (bool, Str
     }
 }
 
-/// Asks until somebody answers, within bounds; a refusal is an answer.
-async fn asked<T, F>(random: &Random, trouble: &Trouble, question: impl Fn() -> F) -> Result<T, String>
+/// Asks until somebody answers, at most so often; a refusal is an answer.
+async fn asked<T, F>(random: &Random, trouble: &Trouble, tries_max: u32, question: impl Fn() -> F) -> Result<T, String>
 where
     F: Future<Output = Result<T, Unanswered>>,
 {
@@ -142,7 +146,7 @@ where
                 trouble.over();
                 return Ok(answer);
             }
-            Err(unanswered) if !unanswered.passing || tries >= TRIES_MAX => return Err(unanswered.what),
+            Err(unanswered) if !unanswered.passing || tries >= tries_max => return Err(unanswered.what),
             Err(unanswered) => trouble.say(&unanswered.what),
         }
         pause(random, Class::Away, tries).await;

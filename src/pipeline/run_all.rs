@@ -39,6 +39,7 @@ pub async fn run_all(config: Config, stop: watch::Receiver<bool>, decisions: Dec
     let budget = Arc::new(Semaphore::new(budget_kib as usize));
     let mut running = JoinSet::new();
     let findings = lookout::begin(&config, &loader);
+    let mut exit = Exit::Drained;
     for pipeline in &config.pipelines {
         let start = |spec| Source::start(spec, Arc::clone(&budget));
         match build(pipeline, &config, &loader, budget_kib, decisions, start) {
@@ -49,11 +50,12 @@ pub async fn run_all(config: Config, stop: watch::Receiver<bool>, decisions: Dec
             }
             Err(stop) => {
                 say_stopped(&pipeline.topic, &stop);
-                return exit_of(stop.code);
+                if exit == Exit::Drained {
+                    exit = exit_of(stop.code);
+                }
             }
         }
     }
-    let mut exit = Exit::Drained;
     while let Some(ended) = running.join_next().await {
         match ended {
             Ok((_, Ok(()))) => {}

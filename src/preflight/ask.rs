@@ -104,11 +104,11 @@ struct Quiet;
 
 impl ClientContext for Quiet {
     fn log(&self, _level: RDKafkaLogLevel, facility: &str, message: &str) {
-        tracing::debug!(target: "librdkafka", facility, "preflight: {message}");
+        tracing::debug!(target: "kafka", facility, "preflight: {message}");
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(target: "librdkafka", %error, "preflight: {reason}");
+        tracing::debug!(target: "kafka", %error, "preflight: {reason}");
     }
 }
 

@@ -90,6 +90,10 @@ pub(super) fn findings(need: &Need, facts: &EngineFacts) -> Vec<Finding> {
 
 fn hazards(need: &Need, facts: &EngineFacts, version: Option<Version>) -> Vec<Finding> {
     let said = match &facts.version {
+        Err(why) if why.contains("HTTP 401") => {
+            let what = format!("the engine refuses the login ({why}); it will refuse every load");
+            return vec![Finding::warn("engine-login", what, "look at engine.user and engine.password")];
+        }
         Err(why) => {
             let what = format!(
                 "the engine's version could not be asked ({why}): known faults of it, lost positions and traces of forgotten loads are not noticed"

@@ -84,8 +84,8 @@ fn kept_positions(minutes: i64) -> Option<Finding> {
     let kept = Duration::from_secs(u64::try_from(minutes).ok()?.saturating_mul(60));
     let what = format!(
         "Kafka forgets the positions of a group {} after its last member has left (offsets.retention.minutes = \
-         {minutes}): a pipeline that stands still for longer begins anew at its start, which loads rows again or leaves \
-         some out",
+         {minutes}): a pipeline that stands still for longer stops with positions-lost, or begins anew at its start if the \
+         engine has forgotten its loads, too, which loads rows again or leaves some out",
         show_duration(kept)
     );
     let remedy = "set offsets.retention.minutes to 10080 (seven days) or more";

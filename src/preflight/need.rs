@@ -5,9 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{Config, EngineKind};
-
-/// librdkafka's own `session.timeout.ms`.
-const SESSION_DEFAULT: Duration = Duration::from_secs(45);
+use crate::source::session_timeout;
 
 /// The needs of a whole process.
 #[derive(Clone, Debug)]
@@ -43,9 +41,6 @@ impl PipelineNeed {
 impl Need {
     /// What a validated configuration needs.
     pub fn of(config: &Config) -> Self {
-        let property = |name: &str| config.kafka.properties.get(name).map(String::as_str);
-        let newer = property("group.protocol").is_some_and(|protocol| protocol.eq_ignore_ascii_case("consumer"));
-        let session = property("session.timeout.ms").and_then(|text| text.trim().parse().ok());
         let pipelines = config.pipelines.iter().map(|pipeline| {
             let mut tables = BTreeMap::new();
             for route in &pipeline.routes {
@@ -57,7 +52,7 @@ impl Need {
             engine: config.engine.kind,
             prepared: config.engine.timeouts.prepared,
             age: config.batch.age,
-            session: (!newer).then(|| session.map_or(SESSION_DEFAULT, Duration::from_millis)),
+            session: session_timeout(&config.kafka),
             pipelines: pipelines.collect(),
         }
     }

@@ -1,5 +1,7 @@
 //! The settings that the loader's Kafka clients need, over those of the user.
 
+use std::time::Duration;
+
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 
 use crate::config::Kafka;
@@ -57,6 +59,15 @@ pub fn consumer_config(kafka: &Kafka, group: &str) -> ClientConfig {
     config
 }
 
+/// Time after which the group hands on what a silent member owned, as [`consumer_config`] has it; `None` with the newer
+/// group protocol, where the broker decides.
+pub fn session_timeout(kafka: &Kafka) -> Option<Duration> {
+    let config = consumer_config(kafka, "");
+    let newer_protocol = config.get("group.protocol").is_some_and(|protocol| protocol.eq_ignore_ascii_case("consumer"));
+    let milliseconds = config.get("session.timeout.ms").and_then(|text| text.trim().parse().ok());
+    milliseconds.filter(|_| !newer_protocol).map(Duration::from_millis)
+}
+
 /// Sizes: at most 8 MiB wait in the client, plus one answer of a broker on the way.
 const DEFAULTS: &[(&str, &str)] = &[
     ("queued.max.messages.kbytes", "8192"),
@@ -97,9 +108,13 @@ mod tests {
 
     use super::*;
 
-    fn with(properties: &[(&str, &str)]) -> ClientConfig {
+    fn kafka(properties: &[(&str, &str)]) -> Kafka {
         let properties: BTreeMap<_, _> = properties.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        consumer_config(&Kafka { brokers: "b:1".into(), properties }, "g")
+        Kafka { brokers: "b:1".into(), properties }
+    }
+
+    fn with(properties: &[(&str, &str)]) -> ClientConfig {
+        consumer_config(&kafka(properties), "g")
     }
 
     #[test]
@@ -133,6 +148,14 @@ mod tests {
         assert_eq!(with(&[]).get("reconnect.backoff.max.ms"), Some("1000"));
         assert_eq!(with(&[("reconnect.backoff.max.ms", "30000")]).get("reconnect.backoff.max.ms"), Some("30000"));
         assert_eq!(with(&[("reconnect.backoff.ms", "2000")]).get("reconnect.backoff.max.ms"), None);
+    }
+
+    #[test]
+    fn the_session_is_what_the_consumer_is_given() {
+        let session = |properties: &[(&str, &str)]| session_timeout(&kafka(properties));
+        assert_eq!(session(&[]), Some(Duration::from_secs(6)));
+        assert_eq!(session(&[("session.timeout.ms", "45000")]), Some(Duration::from_secs(45)));
+        assert_eq!(session(&[("group.protocol", "consumer")]), None);
     }
 
     #[test]

@@ -97,11 +97,11 @@ impl ClientContext for Context {
         // librdkafka's "error" is a lost connection: nothing that calls a person.
         match level {
             RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
-                warn!(target: "librdkafka", facility, "{message}");
+                warn!(target: "kafka", facility, "{message}");
             }
-            RDKafkaLogLevel::Error | RDKafkaLogLevel::Warning => info!(target: "librdkafka", facility, "{message}"),
+            RDKafkaLogLevel::Error | RDKafkaLogLevel::Warning => info!(target: "kafka", facility, "{message}"),
             RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info | RDKafkaLogLevel::Debug => {
-                debug!(target: "librdkafka", facility, "{message}");
+                debug!(target: "kafka", facility, "{message}");
             }
         }
     }

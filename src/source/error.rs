@@ -22,7 +22,7 @@ pub enum SourceError {
     /// The topic does not exist (any more).
     #[error(
         "topic `{topic}` is not there: {reason}; if it was deleted, its positions are gone with it, and a new topic of \
-         the same name starts anew"
+         the same name is another one"
     )]
     TopicMissing {
         /// Topic.

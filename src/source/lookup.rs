@@ -67,7 +67,10 @@ impl Lookup {
     }
 
     fn id(&self, consumer: &BaseConsumer<Context>, metadata: &Metadata) -> Result<Option<String>, SourceError> {
-        match native::topic_id(consumer.client(), metadata.orig_broker_id(), &self.topic, ANSWER) {
+        // A client that is new may have its answer from an address whose number it does not know yet.
+        let first = || metadata.brokers().first().map_or(-1, rdkafka::metadata::MetadataBroker::id);
+        let broker = Some(metadata.orig_broker_id()).filter(|id| *id >= 0).unwrap_or_else(first);
+        match native::topic_id(consumer.client(), broker, &self.topic, ANSWER) {
             Ok(id) => Ok(id),
             Err(Some(RDKafkaErrorCode::UnsupportedFeature | RDKafkaErrorCode::UnsupportedVersion)) => Ok(None),
             Err(Some(code)) => Err(self.error("the id", code)),

@@ -41,7 +41,7 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
 
 pub use crate::domain::{PositionToStore, RecordAnswer, Stored};
-pub use client::{client_config, consumer_config};
+pub use client::{client_config, consumer_config, session_timeout};
 pub use control::{Closed, Command, Control};
 pub use error::SourceError;
 pub use event::SourceEvent;

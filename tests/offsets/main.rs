@@ -19,10 +19,11 @@ fn command_in(log: &str, word: &str) -> (String, String) {
     (command.to_owned(), nonce.to_owned())
 }
 
-/// The loader stops with the code that names the command, which is then given as it stands there.
+/// The loader stops with the code that names the command, which is then given as it stands there. (StarRocks' load history
+/// would tell; Doris has none.)
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn committed_and_forgotten_is_resolved_by_the_command_that_the_stop_names() {
-    let Some(mut world) = World::start("committed", EngineKind::StarRocks, "").await else { return };
+    let Some(mut world) = World::start("committed", EngineKind::Doris, "").await else { return };
     world.produce(50);
     let mut loader = world.interrupt(Commits::Done).await;
     assert_eq!(loader.end().await, 75, "the drain ends unfinished\n{}", loader.log());
