@@ -291,6 +291,17 @@ fn routes_of_one_topic_and_group_are_one_pipeline() {
 }
 
 #[test]
+fn a_pipeline_has_as_many_routes_as_an_intent_has_room_for() {
+    let routes = |count: usize| -> String {
+        (0..count).map(|number| ROUTE.replace("table = \"t\"", &format!("table = \"t{number}\""))).collect()
+    };
+    assert!(parse(&framed(&routes(84))).is_ok(), "docs/configuration.md says so");
+    let problems = parse(&framed(&routes(85))).unwrap_err();
+    let shown = shown(&problems);
+    assert!(shown.contains("85 routes of one topic and group; an intent has room for 84"), "{shown}");
+}
+
+#[test]
 fn digest_follows_what_decides_the_rows_and_not_the_key() {
     let digest =
         |more: &str| parse(&framed(&format!("{ROUTE}{more}"))).unwrap().0.pipelines[0].routes[0].digest.clone();

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::reader::Item;
 use super::route::Entry;
 use super::{Pipeline, RejectPolicy, Start};
+use crate::batch::policy;
 
 /// Groups the routes, in file order. Problems are noted.
 pub(super) fn build(entries: Vec<Entry<'_>>, prefix: &str, start: &Start) -> Vec<Pipeline> {
@@ -44,6 +45,12 @@ fn pipeline((topic, group): (Arc<str>, Arc<str>), entries: Vec<Entry<'_>>, start
                 "every record goes through every route, so each would be in the table twice; remove one of the two",
             );
         }
+    }
+    if let Some(beyond) = entries.get(policy::tables_max()) {
+        beyond.table.problem(
+            format!("{} routes of one topic and group; an intent has room for {}", entries.len(), policy::tables_max()),
+            "give some of them another `group`: it reads the topic a second time",
+        );
     }
     Pipeline {
         topic,

@@ -11,7 +11,7 @@ use super::assemble::Allowance;
 use super::identity::Identity;
 use super::report::Reporter;
 use super::{Pipeline, ROLLED_BACK_WITHIN, evidence, lookout, mapping_tag, pipeline_tag};
-use crate::batch::{Limits, Progress, policy};
+use crate::batch::{Limits, Progress};
 use crate::cli::Exit;
 use crate::commit::{Decide, Protocol, Settings, StartWish, Stop, StopCode, Tag};
 use crate::config::{self, Config, RejectPolicy, Start};
@@ -140,10 +140,6 @@ fn build(
 ) -> Result<(Pipeline, Source), Stop> {
     let stop = |code, what: String| Stop { code, what };
     let tables: Vec<_> = pipeline.routes.iter().map(|route| route.table.clone()).collect();
-    if tables.len() > policy::tables_max() {
-        let what = format!("{} routes of one topic; an intent has room for {}", tables.len(), policy::tables_max());
-        return Err(stop(StopCode::PositionRefused, what));
-    }
     let decoder = Decoder::new(&pipeline.routes, loader.framing())
         .map_err(|error| stop(StopCode::LoadRefused, error.to_string()))?;
     let dead_letters = DeadLetters::open(&pipeline.rejects, &client_config(&config.kafka))
