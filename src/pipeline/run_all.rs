@@ -49,10 +49,7 @@ pub async fn run_all(config: Config, stop: watch::Receiver<bool>, decisions: Dec
                 running.spawn(async move { (topic, built.run(source, stop, drain).await) });
             }
             Err(stop) => {
-                say_stopped(&pipeline.topic, &stop);
-                if exit == Exit::Drained {
-                    exit = exit_of(stop.code);
-                }
+                exit = stopped(&pipeline.topic, &stop, exit);
             }
         }
     }
@@ -60,10 +57,7 @@ pub async fn run_all(config: Config, stop: watch::Receiver<bool>, decisions: Dec
         match ended {
             Ok((_, Ok(()))) => {}
             Ok((topic, Err(stop))) => {
-                say_stopped(&topic, &stop);
-                if exit == Exit::Drained {
-                    exit = exit_of(stop.code);
-                }
+                exit = stopped(&topic, &stop, exit);
             }
             Err(error) => {
                 tracing::error!("a pipeline ended by itself: {error}; its open work is settled by the next start");
@@ -99,8 +93,10 @@ fn budget_kib(config: &Config) -> u32 {
     u32::try_from(config.batch.memory / 1024).unwrap_or(u32::MAX).max(1)
 }
 
-fn say_stopped(topic: &str, stop: &Stop) {
+/// Says why a pipeline has stopped. The first that stops gives the process its exit code.
+fn stopped(topic: &str, stop: &Stop, exit: Exit) -> Exit {
     tracing::error!(%topic, code = %stop.code, "stopped: {}", stop.what);
+    if exit == Exit::Drained { exit_of(stop.code) } else { exit }
 }
 
 /// Which stops a supervisor may answer with a new start.
