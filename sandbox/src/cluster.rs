@@ -16,6 +16,7 @@ use crate::auth::{Account, Login};
 use crate::clock::Clock;
 use crate::ddl::Schema;
 use crate::faults::Faults;
+use crate::profile::Profile;
 use crate::rows::RowChunk;
 use crate::settings::Settings;
 use crate::starrocks::Memory;
@@ -65,6 +66,8 @@ struct Catalog {
 /// All that the nodes of a sandbox share.
 #[derive(Debug)]
 pub(crate) struct Cluster {
+    /// Which version it stands in for.
+    pub(crate) profile: Profile,
     pub(crate) settings: Settings,
     pub(crate) clock: Clock,
     pub(crate) faults: Faults,
@@ -94,6 +97,7 @@ impl std::fmt::Debug for Account {
 impl Cluster {
     /// Opens the stores under `dir` and brings what was committed there to its end.
     pub(crate) fn open(
+        profile: Profile,
         settings: Settings,
         account: Account,
         schema: Schema,
@@ -116,6 +120,7 @@ impl Cluster {
         let last_id = remembered.iter().map(|t| t.id).fold(last_id, i64::max);
         let committed: Vec<i64> = remembered.iter().filter(|t| t.state == State::Committed).map(|t| t.id).collect();
         let cluster = Arc::new(Self {
+            profile,
             settings,
             clock: Clock::default(),
             faults: Faults::default(),
@@ -419,7 +424,7 @@ impl Cluster {
                 store.drop_rows(lost.id);
             }
         }
-        self.memory.forget_nodes();
+        self.memory.restart_frontend(ledger.all().filter(|t| t.state == State::Prepared).map(|t| t.id));
     }
 
     /// What a backend's restart loses: loads under way and rows that aren't prepared. The transactions stay in

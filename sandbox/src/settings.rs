@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use crate::profile::Profile;
 use crate::table::EngineKind;
 
 /// Timeouts, limits and retention of the imitated cluster.
 ///
-/// The defaults are the engines' (StarRocks 4.0, Doris 3.x); a test sets what it needs smaller.
+/// The defaults are those of the engine's version; a test sets what it needs smaller.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Version that the frontend tells, in the engine's own form.
@@ -44,11 +45,11 @@ pub struct Settings {
 const MIB: u64 = 1 << 20;
 
 impl Settings {
-    /// The engine's defaults.
+    /// The defaults of a version of an engine.
     #[must_use]
-    pub fn of(kind: EngineKind) -> Self {
+    pub fn of(profile: Profile) -> Self {
         let common = Self {
-            version: "4.0.7-sandbox".to_owned(),
+            version: profile.told_version(),
             load_timeout: Duration::from_secs(600),
             prepared_timeout: Duration::from_secs(86_400),
             sweep_interval: Duration::from_secs(30),
@@ -63,10 +64,9 @@ impl Settings {
             is_cloud: false,
             discard: false,
         };
-        match kind {
+        match profile.kind() {
             EngineKind::StarRocks => common,
             EngineKind::Doris => Self {
-                version: "doris-3.0.8-sandbox".to_owned(),
                 load_timeout: Duration::from_secs(259_200),
                 prepared_timeout: Duration::from_secs(3600),
                 label_keep: Duration::from_secs(43_200),

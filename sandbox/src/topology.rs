@@ -16,6 +16,7 @@ use crate::cluster::Cluster;
 use crate::ddl::{self, DdlError};
 use crate::faults::{Fault, FaultCount};
 use crate::http::{bind, serve};
+use crate::profile::{Profile, VersionError};
 use crate::settings::Settings;
 use crate::sql::{Nodes, Server};
 use crate::store::{StoreError, definitions};
@@ -42,6 +43,12 @@ pub enum StartError {
     /// The directory's content can't be used.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// No version that is known.
+    #[error(transparent)]
+    Version(#[from] VersionError),
+    /// A version brings settings of its own, so it can't be chosen when some were changed.
+    #[error("the version must be chosen before settings are changed")]
+    VersionAfterSettings,
 }
 
 /// Sets a sandbox up.
@@ -56,11 +63,15 @@ pub struct Builder {
     backend_port: u16,
     admin_port: u16,
     query_port: u16,
+    profile: Profile,
     settings: Settings,
+    /// Settings were changed.
+    is_set: bool,
 }
 
 impl Builder {
     pub(crate) fn new(kind: EngineKind) -> Self {
+        let profile = Profile::default_of(kind);
         Self {
             kind,
             ddl: String::new(),
@@ -71,7 +82,9 @@ impl Builder {
             backend_port: 0,
             admin_port: 0,
             query_port: 0,
-            settings: Settings::of(kind),
+            profile,
+            settings: Settings::of(profile),
+            is_set: false,
         }
     }
 
@@ -112,9 +125,24 @@ impl Builder {
         self
     }
 
+    /// Stands in for a version: `3.3`, `3.3.10`, `starrocks-3.3`. Comes before [`Builder::settings`], as it sets all
+    /// of them to that version's defaults.
+    ///
+    /// # Errors
+    /// When the version isn't known, or settings were changed already.
+    pub fn version(mut self, version: &str) -> Result<Self, StartError> {
+        if self.is_set {
+            return Err(StartError::VersionAfterSettings);
+        }
+        self.profile = Profile::read(self.kind, version)?;
+        self.settings = Settings::of(self.profile);
+        Ok(self)
+    }
+
     /// Changes timeouts, limits and retention.
     #[must_use]
     pub fn settings(mut self, change: impl FnOnce(&mut Settings)) -> Self {
+        self.is_set = true;
         change(&mut self.settings);
         self
     }
@@ -152,7 +180,7 @@ impl Builder {
         let (query_listener, query) =
             bind(self.query_port).await.map_err(io(&format!("listen on port {}", self.query_port)))?;
         let account = Account { user: self.user, password: self.password };
-        let cluster = Cluster::open(self.settings, account, schema, &dir)?;
+        let cluster = Cluster::open(self.profile, self.settings, account, schema, &dir)?;
 
         let (stop, stopped) = watch::channel(false);
         let mut tasks = Vec::new();
@@ -184,7 +212,18 @@ impl Builder {
         })));
         tasks.push(tokio::spawn(mysql::serve(query_listener, stopped.clone(), server)));
         tasks.push(tokio::spawn(housekeeping(Arc::clone(&cluster), stopped)));
-        Ok(Sandbox { kind, frontend, backend, query, admin, cluster, stop, tasks, _temporary: temporary })
+        Ok(Sandbox {
+            kind,
+            profile: cluster.profile,
+            frontend,
+            backend,
+            query,
+            admin,
+            cluster,
+            stop,
+            tasks,
+            _temporary: temporary,
+        })
     }
 }
 
@@ -211,6 +250,8 @@ async fn housekeeping(cluster: Arc<Cluster>, mut stopped: watch::Receiver<bool>)
 pub struct Sandbox {
     /// Which engine it stands in for.
     pub kind: EngineKind,
+    /// Which version it stands in for.
+    pub profile: Profile,
     /// The frontend's address.
     pub frontend: SocketAddr,
     /// The backend's address, where redirects lead.

@@ -79,7 +79,7 @@ fn up_then_sql_then_sigterm() {
     let ended = running.terminate();
     let said = String::from_utf8(ended.stdout).unwrap();
     assert!(ended.status.success(), "{said}");
-    assert!(said.starts_with("StarRocks sandbox is up\n") && said.ends_with("stopped\n"), "{said}");
+    assert!(said.starts_with("StarRocks 4.0.7 sandbox is up\n") && said.ends_with("stopped\n"), "{said}");
     assert!(!said.contains("s3cret"), "{said}");
 }
 

@@ -13,6 +13,9 @@ pub(crate) struct Up {
     /// Engine to stand in for
     #[arg(long, value_enum)]
     engine: EngineKind,
+    /// Version to stand in for: 3.3, 3.3.10, starrocks-3.3; a line alone means its newest release
+    #[arg(long, value_name = "VERSION")]
+    version: Option<String>,
     /// File with CREATE TABLE statements; may be given several times
     #[arg(long, value_name = "FILE", required = true)]
     ddl: Vec<PathBuf>,
@@ -49,7 +52,11 @@ pub(crate) struct Up {
 
 impl Up {
     pub(super) async fn run(self, out: &mut impl Write) -> Result<(), Failure> {
-        let mut builder = Sandbox::builder(self.engine)
+        let mut builder = Sandbox::builder(self.engine);
+        if let Some(version) = &self.version {
+            builder = builder.version(version)?;
+        }
+        let mut builder = builder
             .account(&self.user, &self.password)
             .ports(self.fe_port, self.be_port, self.admin_port)
             .query_port(self.query_port)
@@ -67,6 +74,7 @@ impl Up {
         self.banner(out, &sandbox, brokers.as_deref())?;
         self.ready.write(&json!({
             "engine": self.engine,
+            "version": sandbox.profile.version().to_string(),
             "frontend": sandbox.frontend.to_string(),
             "backend": sandbox.backend.to_string(),
             "query": sandbox.query.to_string(),
@@ -88,7 +96,7 @@ impl Up {
             (Some(dir), false) => format!("kept in {}", dir.display()),
             (None, false) => "kept until this process ends (--dir keeps them longer)".to_owned(),
         };
-        writeln!(out, "{} sandbox is up", self.engine)?;
+        writeln!(out, "{} {} sandbox is up", self.engine, sandbox.profile.version())?;
         writeln!(out, "  frontend  http://{}   user {}, {password}", sandbox.frontend, self.user)?;
         let (host, port) = (sandbox.query.ip(), sandbox.query.port());
         writeln!(out, "  mysql     {}   try: mysql -h{host} -P{port} -u{}", sandbox.query, self.user)?;

@@ -93,7 +93,9 @@ fn decide(cluster: &Cluster, backend: SocketAddr, request: &HttpRequest) -> Deci
                 }
             }
         }
-        (&Method::PUT, ["api", _, "_stream_load_2pc"] | ["api", _, _, "_stream_load_2pc"]) => second_phase(request),
+        (&Method::PUT, ["api", _, "_stream_load_2pc"] | ["api", _, _, "_stream_load_2pc"]) => {
+            second_phase(cluster, request)
+        }
         (&Method::GET, ["api", database, "get_load_state"]) => match query_parameter(request, "label") {
             Some(label) => Decision::Act(Call::State, Act::State { database: (*database).to_owned(), label }),
             None => Decision::Answer(envelope("Bad Request", 403, "No label selected")),
@@ -118,8 +120,11 @@ fn is_query(request: &HttpRequest) -> bool {
     matches!((request.method(), pieces.as_slice()), (&Method::POST, ["api", "query", _, _]))
 }
 
-fn second_phase(request: &HttpRequest) -> Decision {
+fn second_phase(cluster: &Cluster, request: &HttpRequest) -> Decision {
     let has = |name| header(request.headers(), name).is_some_and(|v| !v.is_empty());
+    if !has("txn_id") && !cluster.profile.commits_by_label() {
+        return failed("No transaction id selected.");
+    }
     if !has("txn_id") && !has("label") {
         return failed("No transaction id or label selected.");
     }

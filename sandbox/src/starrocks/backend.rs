@@ -13,6 +13,7 @@ use crate::cluster::{Cluster, StepError};
 use crate::faults::{Call, Node, under};
 use crate::http::{HangUp, HttpRequest, HttpResponse, Object, header, path_pieces, query_parameter, text};
 use crate::loader::Loader;
+use crate::profile::Profile;
 use crate::transactions::{Begin, BeginRefused, Counts, StepRefused, Transaction};
 
 /// Longest life of a transaction (`max_stream_load_timeout_second`).
@@ -96,8 +97,15 @@ pub(super) fn seconds(headers: &HeaderMap, name: &str) -> Result<Option<u64>, Ob
 }
 
 /// The answer to a label or a database that can't begin.
-pub(super) fn begin_refused(label: &str, refused: &BeginRefused) -> (&'static str, &'static str, String) {
+pub(super) fn begin_refused(
+    profile: Profile,
+    label: &str,
+    refused: &BeginRefused,
+) -> (&'static str, &'static str, String) {
     match refused {
+        BeginRefused::LabelUsed { .. } if profile.duplicate_label_is_analysis_error() => {
+            ("ANALYSIS_ERROR", "", format!("Label [{label}] has already been used."))
+        }
         BeginRefused::LabelUsed { state, .. } => {
             ("LABEL_ALREADY_EXISTS", job_status(*state), format!("Label [{label}] has already been used."))
         }
@@ -141,7 +149,7 @@ fn begin(cluster: &Cluster, headers: &HeaderMap) -> HttpResponse {
             backend_reply(&body)
         }
         Err(refused) => {
-            let (code, job, message) = begin_refused(label, &refused);
+            let (code, job, message) = begin_refused(cluster.profile, label, &refused);
             let body = status(code, &message).with("Label", label);
             backend_reply(&if job.is_empty() { body } else { body.with("ExistingJobStatus", job) })
         }

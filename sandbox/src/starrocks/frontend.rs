@@ -212,6 +212,12 @@ async fn perform(server: &Server, act: Act, publish_wait: Option<Duration>) -> H
 }
 
 async fn commit(cluster: &Arc<Cluster>, found: Transaction, publish_wait: Option<Duration>) -> HttpResponse {
+    if found.state == State::Prepared
+        && !cluster.profile.commits_after_failover()
+        && cluster.memory.is_older_than_frontend(found.id)
+    {
+        return frontend_failed(&format!("Failed to commit txn when callback {} could not be found", found.id));
+    }
     let found = match cluster.commit(found.id).await {
         Ok(committed) => return wait_published(cluster, &committed, publish_wait).await,
         Err(StepError::Refused(StepRefused::In(now))) => now,
@@ -272,7 +278,8 @@ async fn state(cluster: &Cluster, database: &str, label: &str) -> HttpResponse {
     }
     let found = cluster.newest(database, label).await;
     let (name, reason) = found.map_or(("UNKNOWN", String::new()), |t| (t.state.name(), t.reason));
-    json(&rest_ok(Object::new().with("state", name).with("reason", reason)))
+    let body = Object::new().with("state", name);
+    json(&rest_ok(if cluster.profile.tells_abort_reason() { body.with("reason", reason) } else { body }))
 }
 
 async fn cancel(cluster: &Cluster, database: &str, label: &str) -> HttpResponse {

@@ -15,6 +15,7 @@ use crate::http::{HangUp, HttpRequest, HttpResponse, Object, content_length, hea
 use crate::loader::Loader;
 use crate::options::{Door, LoadOptions};
 use crate::plan::{Plan, now_text};
+use crate::profile::Profile;
 use crate::pump::{BodyEnd, pump};
 use crate::table::{EngineKind, Table};
 use crate::transactions::{Begin, BeginRefused, Counts, Transaction};
@@ -175,7 +176,7 @@ pub(super) async fn stream_load(
     };
     let transaction = match cluster.begin(&Begin { database, table: table_name, label: &label, timeout }) {
         Ok(transaction) => transaction,
-        Err(refused) => return Ok(label_used(&label, &refused)),
+        Err(refused) => return Ok(label_used(cluster.profile, &label, &refused)),
     };
     let id = transaction.id;
     let mut loader = match one_shot_loader(cluster, &headers, &table) {
@@ -229,8 +230,8 @@ fn one_shot_loader(cluster: &Cluster, headers: &HeaderMap, table: &Arc<Table>) -
     loader(cluster, table, Door::StreamLoad, &options)
 }
 
-fn label_used(label: &str, refused: &BeginRefused) -> HttpResponse {
-    let (code, job, message) = begin_refused(label, refused);
+fn label_used(profile: Profile, label: &str, refused: &BeginRefused) -> HttpResponse {
+    let (code, job, message) = begin_refused(profile, label, refused);
     let status = if code == "LABEL_ALREADY_EXISTS" { "Label Already Exists" } else { "Fail" };
     let body = Object::new().with("TxnId", -1).with("Label", label).with("Status", status);
     let body = if job.is_empty() { body } else { body.with("ExistingJobStatus", job) };

@@ -1,6 +1,6 @@
 //! What StarRocks' nodes hold in memory only, and lose when they restart.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Mutex as AsyncMutex;
@@ -18,6 +18,8 @@ const NODES_MAX: usize = 4096;
 pub(crate) struct Memory {
     contexts: Mutex<HashMap<String, Arc<Context>>>,
     nodes: Mutex<VecDeque<String>>,
+    /// Ids of transactions that were prepared before the frontend restarted.
+    older_than_frontend: Mutex<HashSet<i64>>,
 }
 
 /// What a backend holds of a label from begin to prepare.
@@ -113,8 +115,15 @@ impl Memory {
         lock(&self.nodes).iter().any(|known| known == label)
     }
 
-    pub(crate) fn forget_nodes(&self) {
+    /// What a frontend's restart does to its memory; `prepared` are the transactions that it finds in its journal.
+    pub(crate) fn restart_frontend(&self, prepared: impl IntoIterator<Item = i64>) {
         lock(&self.nodes).clear();
+        lock(&self.older_than_frontend).extend(prepared);
+    }
+
+    /// True if a transaction was prepared before the frontend restarted.
+    pub(crate) fn is_older_than_frontend(&self, id: i64) -> bool {
+        lock(&self.older_than_frontend).contains(&id)
     }
 }
 

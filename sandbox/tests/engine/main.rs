@@ -3,6 +3,7 @@
 
 mod doris;
 mod loads;
+mod profiles;
 mod questions;
 mod starrocks;
 mod support;
