@@ -448,8 +448,9 @@ fn defaults_are_the_defaults() {
 
 #[test]
 fn shipped_files_are_good() {
-    for name in ["starrocks", "doris"] {
-        let path = root().join(format!("conf/{name}.toml"));
+    let shipped = [("conf/starrocks", "starrocks"), ("conf/doris", "doris"), ("docker/loadlock", "starrocks")];
+    for (file, name) in shipped {
+        let path = root().join(format!("{file}.toml"));
         let text = std::fs::read_to_string(&path).unwrap();
         let (config, warnings) =
             Config::parse(&text, &path, &environment).unwrap_or_else(|problems| panic!("{problems:?}"));

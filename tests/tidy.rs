@@ -376,3 +376,18 @@ fn dependencies_come_from_the_public_registry() {
         assert_eq!(source, "\"registry+https://github.com/rust-lang/crates.io-index\"");
     }
 }
+
+#[test]
+fn images_are_built_of_every_workspace_member() {
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    let members = manifest.lines().find_map(|line| line.strip_prefix("members = [")).unwrap().trim_end_matches(']');
+    let files = tree();
+    let contexts: Vec<&File> = files.iter().filter(|file| file.path.ends_with(".dockerignore")).collect();
+    assert!(!contexts.is_empty(), "no .dockerignore found");
+    for member in members.split(',').map(|name| name.trim().trim_matches('"')) {
+        for file in &contexts {
+            let named = file.text.lines().any(|line| line.strip_prefix('!') == Some(member));
+            assert!(named, "{} keeps {member} out of the build, and cargo refuses a workspace without it", file.path);
+        }
+    }
+}

@@ -12,8 +12,9 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use tempfile::TempDir;
 
-use super::loader::{Loader, last_lines};
+use super::loader::{Loader, last_lines, open_intents};
 use super::records::{PARTITIONS, Produced, SEED};
+use super::target::{Target, name_of};
 
 /// Without a new row for so long, a wait fails.
 const STALLED: Duration = Duration::from_secs(90);
@@ -25,75 +26,98 @@ const COLUMNS: &str = "kafka_partition, kafka_offset, id, company_name, company_
 /// Where the JSON column is behind the position of the record.
 const LOCATION: usize = 10;
 
+/// Database of all tests; each has a table of its own in it.
+const DATABASE: &str = "loadlock_e2e";
+
+/// What a test needs of its engine.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Needs {
+    /// Nothing that an engine of one's own would not do.
+    Engine,
+    /// Faults and restarts on command.
+    Sandbox,
+}
+
 /// One test's topic, group, engine and table.
 pub(crate) struct World {
     /// The real broker.
     pub(crate) brokers: String,
     /// Topic of this test alone.
     pub(crate) topic: String,
-    sandbox: Sandbox,
-    engine: EngineKind,
-    ddl: &'static str,
+    target: Target,
+    table: String,
     dir: TempDir,
     config: PathBuf,
     loaders: Cell<u32>,
 }
 
 impl World {
-    /// Topic, table and configuration; `None` if there is no broker, said loudly.
-    pub(crate) async fn start(name: &str, engine: EngineKind, batch: &str, properties: &str) -> Option<Self> {
+    /// Topic, table and configuration; `None` if broker or engine are not what the test needs, said loudly.
+    pub(crate) async fn start(
+        name: &str,
+        engine: EngineKind,
+        needs: Needs,
+        batch: &str,
+        properties: &str,
+    ) -> Option<Self> {
+        let kind = name_of(engine);
+        let skipped = |why: &str| eprintln!("SKIPPED end-to-end: {name} with {kind}: {why}");
         let Some(brokers) = std::env::var("KAFKA_BROKERS").ok().filter(|brokers| !brokers.is_empty()) else {
-            eprintln!("SKIPPED end-to-end: {name}: KAFKA_BROKERS is not set (scripts/kafka up prints it)");
+            skipped("KAFKA_BROKERS is not set (scripts/kafka up prints it)");
             return None;
         };
-        let (kind, ddl) = match engine {
-            EngineKind::StarRocks => ("starrocks", include_str!("../../conf/ods_device.starrocks.sql")),
-            EngineKind::Doris => ("doris", include_str!("../../conf/ods_device.doris.sql")),
+        let dir = TempDir::new().expect("directory");
+        let Some(target) = Target::start(engine, &dir.path().join("engine")).await else {
+            skipped("ENGINE_KIND names the other engine");
+            return None;
         };
+        if needs == Needs::Sandbox && target.sandbox().is_none() {
+            skipped("it needs the sandbox's faults, and ENGINE_KIND names an engine");
+            return None;
+        }
         let topic = format!("e2e-{name}-{kind}-{}", std::process::id());
         create_topic(&brokers, &topic).await;
-        let dir = TempDir::new().expect("directory");
-        let sandbox = Sandbox::builder(engine).ddl(ddl).dir(dir.path()).start().await.expect("sandbox");
+        let table = format!("ods_device_{}_{}", name.replace('-', "_"), std::process::id());
+        target.run(&ddl_of(engine, &table)).await;
         let config = dir.path().join("loadlock.toml");
-        let text = include_str!("../../conf/starrocks.toml")
+        let text = target
+            .configured(include_str!("../../conf/starrocks.toml"))
             .replace("brokers = \"127.0.0.1:9092\"", &format!("brokers = \"{brokers}\""))
-            .replace("kind = \"starrocks\"", &format!("kind = \"{kind}\""))
-            .replace("http://127.0.0.1:8030", &format!("http://{}", sandbox.frontend))
-            .replace("{ env = \"ENGINE_PASSWORD\" }", "\"\"")
             .replace("topic = \"mzt_ods_cjm.ods_device\"", &format!("topic = \"{topic}\""))
+            .replace("database = \"ods_cjm\"", &format!("database = \"{DATABASE}\""))
+            .replace("table = \"ods_device\"", &format!("table = \"{table}\""))
             .replace(
                 "[engine]",
                 &format!("[kafka.properties]\n\"session.timeout.ms\" = 6000\n{properties}\n\n[engine]"),
             )
             .replace("age = \"5s\" ", &format!("{batch}\n"));
         std::fs::write(&config, text).expect("written");
-        Some(Self { brokers, topic, sandbox, engine, ddl, dir, config, loaders: Cell::new(0) })
+        Some(Self { brokers, topic, target, table, dir, config, loaders: Cell::new(0) })
+    }
+
+    fn sandbox(&self) -> &Sandbox {
+        self.target.sandbox().expect("the test has said that it needs one")
     }
 
     /// Takes the engine away for so long; it comes back with what was durable.
     pub(crate) async fn engine_away(mut self, away: Duration) -> Self {
-        let (frontend, backend, admin) = (self.sandbox.frontend, self.sandbox.backend, self.sandbox.admin);
-        self.sandbox.stop().await;
-        tokio::time::sleep(away).await;
-        let builder = Sandbox::builder(self.engine).ddl(self.ddl).dir(self.dir.path());
-        let builder = builder.ports(frontend.port(), backend.port(), admin.port());
-        self.sandbox = builder.start().await.expect("sandbox again");
+        self.target = self.target.restarted(tokio::time::sleep(away)).await;
         self
     }
 
     /// From now on commits get lost on their way to the engine; true once one has been.
     pub(crate) fn commits_get_lost(&self) {
-        self.sandbox.inject([Fault { times: 1_000, ..Fault::once(Call::Commit, FaultKind::DropBefore) }]);
+        self.sandbox().inject([Fault { times: 1_000, ..Fault::once(Call::Commit, FaultKind::DropBefore) }]);
     }
 
     /// Waits until a commit got lost, then lets all through again.
     pub(crate) async fn a_commit_was_lost(&self) {
         let deadline = Instant::now() + STALLED;
-        while self.sandbox.faults().iter().all(|fault| fault.hit == 0) {
+        while self.sandbox().faults().iter().all(|fault| fault.hit == 0) {
             assert!(Instant::now() < deadline, "no commit within {STALLED:?}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        self.sandbox.clear_faults();
+        self.sandbox().clear_faults();
     }
 
     /// Loaders that start from now on seal with these bounds.
@@ -106,7 +130,8 @@ impl World {
     /// Starts one more loader process.
     pub(crate) fn loader(&self) -> Loader {
         self.loaders.set(self.loaders.get() + 1);
-        Loader::start(&self.config, self.dir.path().join(format!("loader-{}.log", self.loaders.get())))
+        let log = self.dir.path().join(format!("loader-{}.log", self.loaders.get()));
+        Loader::start(&self.config, self.target.password(), log)
     }
 
     /// Loaders that start from now on load in one phase.
@@ -116,10 +141,11 @@ impl World {
 
     /// Places of which the table has a row.
     pub(crate) async fn places(&self) -> BTreeMap<(i32, i64), u64> {
-        let sql = "SELECT kafka_partition, kafka_offset, count(*) FROM ods_cjm.ods_device GROUP BY 1, 2";
+        let place = "kafka_partition, kafka_offset";
+        let sql = format!("SELECT {place}, count(*) FROM {DATABASE}.{} GROUP BY {place}", self.table);
         let number =
             |text: &Option<String>| text.as_deref().and_then(|text| text.parse::<i64>().ok()).expect("a number");
-        let rows = self.sandbox.sql(sql).await.expect("read");
+        let rows = self.target.rows(&sql).await;
         let place = |row: &Vec<Option<String>>| match row.as_slice() {
             [partition, offset, times] => {
                 ((i32::try_from(number(partition)).expect("a partition"), number(offset)), number(times).unsigned_abs())
@@ -131,7 +157,7 @@ impl World {
 
     /// Rows in the table.
     pub(crate) async fn rows(&self) -> u64 {
-        let rows = self.sandbox.sql("SELECT count(*) FROM ods_cjm.ods_device").await.expect("counted");
+        let rows = self.target.rows(&format!("SELECT count(*) FROM {DATABASE}.{}", self.table)).await;
         rows.first().and_then(|row| row.first()?.as_ref()?.parse().ok()).expect("a number")
     }
 
@@ -159,11 +185,14 @@ impl World {
         last_lines(&loader.log())
     }
 
-    /// The table, and no load left open.
+    /// The table, and nothing left open: no load in the sandbox, no intent in the group's positions.
     pub(crate) async fn judge(&self, produced: &Produced) {
         self.judge_rows(produced).await;
-        let open: Vec<_> = self.sandbox.transactions().into_iter().filter(|txn| txn.state.starts_with("PRE")).collect();
+        let open = self.target.sandbox().map(Sandbox::transactions).unwrap_or_default();
+        let open: Vec<_> = open.into_iter().filter(|txn| txn.state.starts_with("PRE")).collect();
         assert!(open.is_empty(), "loads were left open: {open:?}");
+        let open = open_intents(&self.config, self.target.password());
+        assert!(open.is_empty(), "intents were left open: {open:?}");
     }
 
     /// Each committed record once, none of the aborted, every field as it was produced. (A process that was killed leaves
@@ -173,8 +202,8 @@ impl World {
         let mut missing: BTreeMap<(i32, i64), u64> = produced.committed.clone();
         let mut problems = Vec::new();
         for partition in 0..PARTITIONS {
-            let sql = format!("SELECT {COLUMNS} FROM ods_cjm.ods_device WHERE kafka_partition = '{partition}'");
-            for row in self.sandbox.sql(&sql).await.expect("read") {
+            let sql = format!("SELECT {COLUMNS} FROM {DATABASE}.{} WHERE kafka_partition = {partition}", self.table);
+            for row in self.target.rows(&sql).await {
                 if let Err(problem) = check_row(&row, &mut missing, produced) {
                     problems.push(problem);
                 }
@@ -229,6 +258,15 @@ fn expected_row(device: &Device) -> Vec<Option<String>> {
         Some(device.firmware.clone().unwrap_or_else(|| "unknown".to_owned())),
         Some(device.updated_at.to_string()),
     ]
+}
+
+/// The table of the quickstart's configuration under another name.
+fn ddl_of(engine: EngineKind, table: &str) -> String {
+    let text = match engine {
+        EngineKind::StarRocks => include_str!("../../conf/ods_device.starrocks.sql"),
+        EngineKind::Doris => include_str!("../../conf/ods_device.doris.sql"),
+    };
+    text.replace("ods_cjm.ods_device", &format!("{DATABASE}.{table}")).replace("ods_cjm", DATABASE)
 }
 
 async fn create_topic(brokers: &str, topic: &str) {

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
 use super::judge::World;
 use super::records::KEY;
 
@@ -19,11 +21,12 @@ pub(crate) struct Loader {
 
 impl Loader {
     /// Starts `loadlock run` with this configuration.
-    pub(crate) fn start(config: &Path, log: PathBuf) -> Self {
+    pub(crate) fn start(config: &Path, password: &str, log: PathBuf) -> Self {
         let child = Command::new(env!("CARGO_BIN_EXE_loadlock"))
             .args(["run", "--log-format", "json", "-c"])
             .arg(config)
             .env("DEVICE_KEY", KEY)
+            .env("ENGINE_PASSWORD", password)
             .stdout(Stdio::null())
             .stderr(File::create(&log).expect("log file"))
             .spawn()
@@ -73,6 +76,18 @@ impl Drop for Loader {
             let _ = child.wait();
         }
     }
+}
+
+/// Intents that `loadlock offsets show` finds in the group's positions.
+pub(crate) fn open_intents(config: &Path, password: &str) -> Vec<Value> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_loadlock"));
+    command.args(["offsets", "show", "--json", "-c"]).arg(config);
+    let shown = command.env("DEVICE_KEY", KEY).env("ENGINE_PASSWORD", password).output().expect("run");
+    assert!(shown.status.success(), "{}", String::from_utf8_lossy(&shown.stderr));
+    let document: Value = serde_json::from_slice(&shown.stdout).expect("JSON");
+    let pipelines = document["pipelines"].as_array().expect("pipelines");
+    assert_eq!(pipelines.len(), 1, "{document}");
+    pipelines.iter().flat_map(|one| one["intents"].as_array().expect("intents").clone()).collect()
 }
 
 /// The end of a log, for the message of a failed test.

@@ -1,16 +1,19 @@
 //! The whole loader on a real broker: encrypted records, aborted producer transactions, gaps; real processes that are
-//! stopped, started and joined while records flow. The judge reads the table, not the loader's word.
+//! stopped, started and joined while records flow. The judge reads the table by SQL, not the loader's word. The engine is
+//! a sandbox, or the one that `ENGINE_KIND` and its companions name (`scripts/engines`).
 #![allow(clippy::expect_used, clippy::panic, clippy::print_stderr, reason = "a test")]
 
 mod judge;
 mod loader;
 mod records;
+#[path = "../support/target.rs"]
+mod target;
 
 use std::time::{Duration, Instant};
 
 use loadlock_sandbox::EngineKind;
 
-use judge::World;
+use judge::{Needs, World};
 
 /// Committed records of a run.
 const RECORDS: u64 = 200_000;
@@ -29,7 +32,9 @@ async fn doris_has_each_committed_record_once() {
 }
 
 async fn each_committed_record_once(engine: EngineKind) {
-    let Some(world) = World::start("plain", engine, "rows = 500000\nage = \"1s\"", "").await else { return };
+    let Some(world) = World::start("plain", engine, Needs::Engine, "rows = 500000\nage = \"1s\"", "").await else {
+        return;
+    };
     let produced = records::produce(&world.brokers, &world.topic, 0..RECORDS);
     let loader = world.loader();
     world.wait_for_rows(produced.committed.len() as u64, &[&loader]).await;
@@ -48,7 +53,7 @@ async fn doris_five_stops_in_the_middle() {
 }
 
 async fn five_stops_in_the_middle(engine: EngineKind) {
-    let Some(world) = World::start("stops", engine, SMALL_BATCHES, "").await else { return };
+    let Some(world) = World::start("stops", engine, Needs::Engine, SMALL_BATCHES, "").await else { return };
     let (brokers, topic) = (world.brokers.clone(), world.topic.clone());
     let producing = tokio::task::spawn_blocking(move || records::produce(&brokers, &topic, 0..RECORDS));
     for stop in 1..=5 {
@@ -78,7 +83,7 @@ async fn doris_settles_after_a_kill_between_intent_and_commit() {
 /// that takes longer than the age at which it seals batches of its own.
 async fn settles_after_a_kill_between_intent_and_commit(engine: EngineKind) {
     let (by_rows, by_age) = ("rows = 20000\nage = \"60s\"", "rows = 20000\nage = \"10ms\"");
-    let Some(world) = World::start("settles", engine, by_rows, "").await else { return };
+    let Some(world) = World::start("settles", engine, Needs::Sandbox, by_rows, "").await else { return };
     let produced = records::produce(&world.brokers, &world.topic, 0..RECORDS / 4);
     world.commits_get_lost();
     let loader = world.loader();
@@ -105,7 +110,10 @@ async fn doris_at_least_once_loses_nothing() {
 
 /// One-phase loads and two kills: each committed record is there, some of them twice.
 async fn at_least_once_loses_nothing(engine: EngineKind) {
-    let Some(world) = World::start("at-least-once", engine, "rows = 1000\nage = \"200ms\"", "").await else { return };
+    let Some(world) = World::start("at-least-once", engine, Needs::Engine, "rows = 1000\nage = \"200ms\"", "").await
+    else {
+        return;
+    };
     world.at_least_once();
     let produced = records::produce(&world.brokers, &world.topic, 0..RECORDS / 4);
     for kill in 1..=2 {
@@ -137,7 +145,7 @@ async fn doris_goes_away_and_comes_back() {
 }
 
 async fn the_engine_goes_away_and_comes_back(engine: EngineKind) {
-    let Some(mut world) = World::start("away", engine, SMALL_BATCHES, "").await else { return };
+    let Some(mut world) = World::start("away", engine, Needs::Sandbox, SMALL_BATCHES, "").await else { return };
     let produced = records::produce(&world.brokers, &world.topic, 0..RECORDS / 4);
     let loader = world.loader();
     for part in 1..=3 {
@@ -165,7 +173,7 @@ async fn doris_a_second_process_joins_and_leaves_eager() {
 }
 
 async fn a_second_process_joins_and_leaves(engine: EngineKind, properties: &str) {
-    let Some(world) = World::start("members", engine, SMALL_BATCHES, properties).await else { return };
+    let Some(world) = World::start("members", engine, Needs::Engine, SMALL_BATCHES, properties).await else { return };
     let (brokers, topic) = (world.brokers.clone(), world.topic.clone());
     let producing = tokio::task::spawn_blocking(move || {
         let mut produced = records::Produced::default();
