@@ -152,12 +152,12 @@ pub(crate) struct LoadOptions {
     pub(crate) compared: BTreeMap<String, String>,
 }
 
-/// Headers by name, trimmed.
+/// Headers by name, trimmed. An empty one is none to both backends (`if (!http_req->header(…).empty())`).
 struct Headers<'a>(&'a HeaderMap);
 
 impl<'a> Headers<'a> {
     fn get(&self, name: &str) -> Option<&'a str> {
-        self.0.get(name).and_then(|v| v.to_str().ok()).map(str::trim)
+        self.0.get(name).and_then(|v| v.to_str().ok()).map(str::trim).filter(|text| !text.is_empty())
     }
 
     fn is_true(&self, name: &str) -> bool {

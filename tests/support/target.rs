@@ -1,7 +1,7 @@
 //! The engine that a test loads into: a sandbox of its own, or the one that the environment names.
 //!
-//! `ENGINE_KIND` (starrocks or doris), `ENGINE_HTTP` and `ENGINE_QUERY` (`host:port` of the frontend's two ports),
-//! `ENGINE_USER`, `ENGINE_PASSWORD`, and `ENGINE_REWRITE` (`as it is named=as it is reached`, divided by commas) name
+//! `ENGINE_KIND` (starrocks or doris), `ENGINE_HTTP` (`host:port` of a frontend, several divided by commas), `ENGINE_QUERY`
+//! (its MySQL port), `ENGINE_USER`, `ENGINE_PASSWORD`, and `ENGINE_REWRITE` (`as it is named=as it is reached`, divided by commas) name
 //! one; `scripts/engines` prints them. Statements go through the MySQL port in either case.
 
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -18,7 +18,7 @@ use client::{Client, Said};
 /// A running engine.
 pub(crate) struct Target {
     pub(crate) kind: EngineKind,
-    frontend: String,
+    frontends: Vec<String>,
     query: SocketAddr,
     user: String,
     password: String,
@@ -37,7 +37,7 @@ impl Target {
             let sandbox = Sandbox::builder(kind).dir(dir).start().await.expect("sandbox");
             return Some(Self {
                 kind,
-                frontend: sandbox.frontend.to_string(),
+                frontends: vec![sandbox.frontend.to_string()],
                 query: sandbox.query,
                 user: "root".to_owned(),
                 password: String::new(),
@@ -59,8 +59,8 @@ impl Target {
             variable(name)
                 .unwrap_or_else(|| panic!("ENGINE_KIND is set and {name} is not; scripts/engines prints both"))
         };
-        let frontend = needed("ENGINE_HTTP");
-        let frontend = frontend.trim_start_matches("http://").trim_end_matches('/').to_owned();
+        let frontends = needed("ENGINE_HTTP");
+        let frontends = frontends.split(',').map(|one| one.trim().trim_start_matches("http://").trim_end_matches('/'));
         let query = needed("ENGINE_QUERY");
         let query = query.to_socket_addrs().ok().and_then(|mut found| found.next());
         let rewrite = variable("ENGINE_REWRITE").unwrap_or_default();
@@ -70,7 +70,7 @@ impl Target {
         });
         Self {
             kind,
-            frontend,
+            frontends: frontends.map(str::to_owned).collect(),
             query: query.expect("ENGINE_QUERY is host:port"),
             user: variable("ENGINE_USER").unwrap_or_else(|| "root".to_owned()),
             password: variable("ENGINE_PASSWORD").unwrap_or_default(),
@@ -103,8 +103,9 @@ impl Target {
             [] => String::new(),
             entries => format!("\nrewrite = {{ {} }}", entries.join(", ")),
         };
+        let frontends = self.frontends.iter().map(|one| format!("\"http://{one}\"")).collect::<Vec<_>>().join(", ");
         text.replace("kind = \"starrocks\"", &format!("kind = \"{}\"{rewrite}", name_of(self.kind)))
-            .replace("http://127.0.0.1:8030", &format!("http://{}", self.frontend))
+            .replace("\"http://127.0.0.1:8030\"", &frontends)
             .replace("user = \"root\"", &format!("user = \"{}\"", self.user))
     }
 

@@ -61,6 +61,7 @@ pub(crate) fn register(connection: &Connection) -> rusqlite::Result<()> {
     scalar("sb_chars", 1, |a| Ok(Some(a[0].chars().count().to_string())))?;
     scalar("sb_upper", 1, |a| in_case(a[0], str::to_ascii_uppercase))?;
     scalar("sb_lower", 1, |a| in_case(a[0], str::to_ascii_lowercase))?;
+    scalar("sb_locate", 2, |a| Ok(Some(locate(a[0], a[1]).to_string())))?;
     scalar("sb_substring", 3, |a| Ok(substring(a[0], a[1], a[2])))?;
     let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
     connection.create_aggregate_function("sb_sum", 1, flags, ExactSum)?;
@@ -207,6 +208,11 @@ fn substring(text: &str, from: &str, length: &str) -> Option<String> {
     }
     let (start, length) = (usize::try_from(start).ok()?, usize::try_from(length).ok()?);
     Some(text.chars().skip(start).take(length).collect())
+}
+
+/// Where a part begins in a text, in characters counted from 1; 0 if it is not in it.
+fn locate(part: &str, text: &str) -> usize {
+    text.find(part).map_or(0, |at| text[..at].chars().count() + 1)
 }
 
 /// `SUM` of exact numbers.

@@ -125,47 +125,20 @@ impl Session {
         named.or_else(|| self.database.clone()).ok_or_else(SqlError::no_database)
     }
 
-    /// `SET`, from behind the word.
+    /// `SET`, from behind the word: all of the list or nothing.
     pub(crate) fn set(&mut self, words: &mut Words<'_>) -> Result<(), SqlError> {
-        let kind = words.kind;
-        if words.take("NAMES") || words.take_all(&["CHARACTER", "SET"]) || words.take("CHARSET") {
-            let charset = words.value()?;
-            if !["utf8", "utf8mb4", "utf8mb3", "default", "latin1", "gbk"].contains(&charset.to_lowercase().as_str()) {
-                return Err(SqlError::new(1115, "42000", format!("Unknown character set: '{charset}'")));
-            }
-            for name in ["character_set_client", "character_set_connection", "character_set_results"] {
-                self.variables.set(name, &charset)?;
-            }
-            if words.take("COLLATE") {
-                let collation = words.value()?;
-                self.variables.set("collation_connection", &collation)?;
-            }
-            return words.expect_end();
-        }
-        // All of them or none.
         let mut changed = self.variables.clone();
         loop {
-            let _ = words.take_any(&["SESSION", "GLOBAL", "LOCAL"]);
-            if words.take("TRANSACTION") {
-                words.take_to_end();
-                break;
+            if words.take("NAMES") || words.take_all(&["CHARACTER", "SET"]) || words.take("CHARSET") {
+                set_names(&mut changed, words)?;
+            } else {
+                let _ = words.take_any(&["SESSION", "GLOBAL", "LOCAL"]);
+                if words.take("TRANSACTION") {
+                    words.take_to_end();
+                } else {
+                    self.set_variable(&mut changed, words)?;
+                }
             }
-            let mut name = words.name()?;
-            while words.take_token(&Token::Period) {
-                name = words.name()?;
-            }
-            if name.starts_with('@') && !name.starts_with("@@") || name.eq_ignore_ascii_case("PASSWORD") {
-                return Err(SqlError::not_imitated(kind, &format!("SET {name}")));
-            }
-            if !words.take_token(&Token::Eq) && !words.take_token(&Token::Assignment) {
-                return words.expected("=");
-            }
-            let value = words.value()?;
-            let value = match value.strip_prefix("@@") {
-                Some(other) => self.variables.get(other).ok_or_else(|| SqlError::unknown_variable(other))?,
-                None => value,
-            };
-            changed.set(name.trim_start_matches("@@"), &value)?;
             if !words.take_token(&Token::Comma) {
                 break;
             }
@@ -174,4 +147,60 @@ impl Session {
         self.variables = changed;
         Ok(())
     }
+
+    /// `name = value`.
+    fn set_variable(&self, changed: &mut Variables, words: &mut Words<'_>) -> Result<(), SqlError> {
+        let mut name = words.name()?;
+        while words.take_token(&Token::Period) {
+            name = words.name()?;
+        }
+        if name.starts_with('@') && !name.starts_with("@@") || name.eq_ignore_ascii_case("PASSWORD") {
+            return Err(SqlError::not_imitated(words.kind, &format!("SET {name}")));
+        }
+        if !words.take_token(&Token::Eq) && !words.take_token(&Token::Assignment) {
+            return words.expected("=");
+        }
+        let name = name.trim_start_matches("@@");
+        if words.take("DEFAULT") {
+            return changed.reset(name);
+        }
+        let value = self.value(words)?;
+        changed.set(name, &value)
+    }
+
+    /// What a variable is set to: a value, another variable, or several of them by `concat`.
+    fn value(&self, words: &mut Words<'_>) -> Result<String, SqlError> {
+        let parts = if words.take("CONCAT") {
+            words.expect_token(&Token::LParen)?;
+            let mut parts = vec![words.value()?];
+            while words.take_token(&Token::Comma) {
+                parts.push(words.value()?);
+            }
+            words.expect_token(&Token::RParen)?;
+            parts
+        } else {
+            vec![words.value()?]
+        };
+        let known = |part: String| match part.strip_prefix("@@") {
+            Some(other) => self.variables.get(other).ok_or_else(|| SqlError::unknown_variable(other)),
+            None => Ok(part),
+        };
+        parts.into_iter().map(known).collect()
+    }
+}
+
+/// `SET NAMES`, from behind the word.
+fn set_names(changed: &mut Variables, words: &mut Words<'_>) -> Result<(), SqlError> {
+    let charset = words.value()?;
+    if !["utf8", "utf8mb4", "utf8mb3", "default", "latin1", "gbk"].contains(&charset.to_lowercase().as_str()) {
+        return Err(SqlError::new(1115, "42000", format!("Unknown character set: '{charset}'")));
+    }
+    for name in ["character_set_client", "character_set_connection", "character_set_results"] {
+        changed.set(name, &charset)?;
+    }
+    if words.take("COLLATE") {
+        let collation = words.value()?;
+        changed.set("collation_connection", &collation)?;
+    }
+    Ok(())
 }

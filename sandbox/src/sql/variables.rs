@@ -59,7 +59,10 @@ const VALUE_MAX_BYTES: usize = 4096;
 
 /// The variables of one session.
 #[derive(Clone, Debug)]
-pub(crate) struct Variables(BTreeMap<String, String>);
+pub(crate) struct Variables {
+    values: BTreeMap<String, String>,
+    at_start: BTreeMap<String, String>,
+}
 
 impl Variables {
     /// What a session starts with.
@@ -72,17 +75,26 @@ impl Variables {
             EngineKind::StarRocks => values.insert("sql_mode".to_owned(), "ONLY_FULL_GROUP_BY".to_owned()),
             EngineKind::Doris => values.insert("language".to_owned(), "/palo/share/english/".to_owned()),
         };
-        Self(values)
+        Self { at_start: values.clone(), values }
     }
 
     /// The value of a name in any case.
     pub(crate) fn get(&self, name: &str) -> Option<String> {
-        self.0.get(&name.to_lowercase()).cloned()
+        self.values.get(&name.to_lowercase()).cloned()
     }
 
     /// All names and values, by name.
     pub(crate) fn all(&self) -> impl Iterator<Item = (&String, &String)> {
-        self.0.iter()
+        self.values.iter()
+    }
+
+    /// Sets a variable to what the session started with.
+    ///
+    /// # Errors
+    /// As [`Self::set`].
+    pub(crate) fn reset(&mut self, name: &str) -> Result<(), SqlError> {
+        let value = self.at_start.get(&name.to_lowercase()).cloned();
+        self.set(name, &value.unwrap_or_default())
     }
 
     /// Sets a variable for the session.
@@ -91,7 +103,7 @@ impl Variables {
     /// As the engines: for unknown and read-only names; and for values that would change what statements mean.
     pub(crate) fn set(&mut self, name: &str, value: &str) -> Result<(), SqlError> {
         let name = name.to_lowercase();
-        let Some(held) = self.0.get_mut(&name) else {
+        let Some(held) = self.values.get_mut(&name) else {
             return Err(SqlError::unknown_variable(&name));
         };
         if READ_ONLY.contains(&name.as_str()) {

@@ -156,6 +156,16 @@ impl Translator<'_> {
                     ty,
                 ))
             }
+            ("least" | "greatest", [_, ..]) => {
+                let values = arguments.iter().map(|a| self.value(scope, a)).collect::<Result<Vec<_>, _>>()?;
+                let (ty, values) = self.unified(values)?;
+                if !ty.is_exact() && !ty.is_time() {
+                    return self.not_imitated(format!("{name} of {ty}"));
+                }
+                let function = if name == "least" { "min" } else { "max" };
+                let list = values.iter().map(Typed::collated).collect::<Vec<_>>().join(", ");
+                Ok(Typed::value(if values.len() == 1 { list } else { format!("{function}({list})") }, ty))
+            }
             ("nullif", [a, b]) => {
                 let (value, other) = (self.value(scope, a)?, self.value(scope, b)?);
                 let (x, y) = self.matched(comparable(self.kind(), value.clone(), other))?;
@@ -163,6 +173,19 @@ impl Translator<'_> {
             }
             ("isnull", [a]) => Ok(Typed::predicate(format!("({} IS NULL)", self.value(scope, a)?.sql))),
             ("isnotnull", [a]) => Ok(Typed::predicate(format!("({} IS NOT NULL)", self.value(scope, a)?.sql))),
+            ("abs", [number]) => {
+                let value = self.value(scope, number)?;
+                if !value.ty.is_exact() {
+                    return self.not_imitated(format!("abs of {}", value.ty));
+                }
+                Ok(Typed::value(format!("ltrim({}, '-')", value.sql), value.ty))
+            }
+            _ => self.text_function(scope, name, arguments),
+        }
+    }
+
+    fn text_function(&mut self, scope: &Scope<'_>, name: &str, arguments: &[Expr]) -> Result<Typed, SqlError> {
+        match (name, arguments) {
             ("concat", [_, ..]) => {
                 let mut parts = Vec::new();
                 for argument in arguments {
@@ -181,10 +204,19 @@ impl Translator<'_> {
             ("char_length" | "character_length", [_]) => {
                 Ok(Typed { ty: INT, ..self.text_call(scope, "sb_chars", arguments)? })
             }
+            ("locate", [part, text]) | ("instr", [text, part]) => {
+                Ok(Typed { ty: INT, ..self.text_call(scope, "sb_locate", &[part, text])? })
+            }
             ("substr" | "substring" | "mid", [text, from]) => self.substring(scope, text, Some(from), None),
             ("substr" | "substring" | "mid", [text, from, length]) => {
                 self.substring(scope, text, Some(from), Some(length))
             }
+            _ => self.time_function(scope, name, arguments),
+        }
+    }
+
+    fn time_function(&mut self, scope: &Scope<'_>, name: &str, arguments: &[Expr]) -> Result<Typed, SqlError> {
+        match (name, arguments) {
             ("date_format", [date, pattern]) => self.date_format(scope, date, pattern),
             ("date" | "to_date", [date]) => {
                 let date = self.moment(scope, date)?;
@@ -205,13 +237,6 @@ impl Translator<'_> {
                 let date = self.moment(scope, date)?;
                 Ok(Typed::value(format!("sb_unix({})", date.sql), BIGINT))
             }
-            ("abs", [number]) => {
-                let value = self.value(scope, number)?;
-                if !value.ty.is_exact() {
-                    return self.not_imitated(format!("abs of {}", value.ty));
-                }
-                Ok(Typed::value(format!("ltrim({}, '-')", value.sql), value.ty))
-            }
             _ => {
                 let what = if arguments.is_empty() { "without arguments" } else { "with these arguments" };
                 self.not_imitated(format!("the function {name} {what}"))
@@ -229,7 +254,8 @@ impl Translator<'_> {
         let mut list = Vec::new();
         for argument in arguments {
             let value = self.value(scope, argument.borrow())?;
-            if !value.ty.is_text() && value.ty != SqlType::Null {
+            // A whole number is the same text to every engine.
+            if !value.ty.is_text() && !value.ty.is_whole() && value.ty != SqlType::Null {
                 return self.not_imitated(format!("{} of {}", function.trim_start_matches("sb_"), value.ty));
             }
             list.push(value.sql);

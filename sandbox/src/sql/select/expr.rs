@@ -51,7 +51,8 @@ impl Translator<'_> {
                 }
                 _ => self.not_imitated(format!("`{expr}`")),
             },
-            Expr::Nested(inner) => self.expr(scope, inner),
+            // Both engines read a collation and go on without it.
+            Expr::Nested(inner) | Expr::Collate { expr: inner, .. } => self.expr(scope, inner),
             Expr::UnaryOp { op, expr } => self.unary(scope, op, expr),
             Expr::BinaryOp { left, op, right } => self.binary(scope, left, op, right),
             Expr::IsNull(inner) => Ok(Typed::predicate(format!("({} IS NULL)", self.value(scope, inner)?.sql))),

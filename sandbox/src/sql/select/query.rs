@@ -163,7 +163,12 @@ impl<'a> Translator<'a> {
                 let _ = self.expr(&scope.rows(), expr);
             }
         }
-        let is_grouped = self.saw_aggregate || !keys.is_empty() || select.having.is_some();
+        if let Some(having) = &select.having {
+            let _ = self.expr(&scope, having);
+        }
+        // Without groups StarRocks takes a HAVING for one more filter of rows (`SelectAnalyzer.analyzeHaving`).
+        let filters_groups = select.having.is_some() && self.kind() == EngineKind::Doris;
+        let is_grouped = self.saw_aggregate || !keys.is_empty() || filters_groups;
         scope.keys = is_grouped.then_some(keys);
 
         let is_distinct = match &select.distinct {
@@ -183,15 +188,22 @@ impl<'a> Translator<'a> {
         if !from.is_empty() {
             sql.push_str(&format!(" FROM {from}"));
         }
-        if let Some(condition) = condition {
-            sql.push_str(&format!(" WHERE {condition}"));
+        let having = match &select.having {
+            Some(having) => {
+                let having = self.expr(&scope, having)?;
+                Some(self.matched(having.into_condition())?)
+            }
+            None => None,
+        };
+        let (rows_filter, groups_filter) = if is_grouped { (None, having) } else { (having, None) };
+        let conditions: Vec<String> = condition.into_iter().chain(rows_filter).map(|one| format!("({one})")).collect();
+        if !conditions.is_empty() {
+            sql.push_str(&format!(" WHERE {}", conditions.join(" AND ")));
         }
         if !sorted_keys.is_empty() {
             sql.push_str(&format!(" GROUP BY {}", sorted_keys.join(", ")));
         }
-        if let Some(having) = &select.having {
-            let having = self.expr(&scope, having)?;
-            let having = self.matched(having.into_condition())?;
+        if let Some(having) = groups_filter {
             sql.push_str(&format!(" HAVING {having}"));
         }
         if let Some(order_by) = order_by {
