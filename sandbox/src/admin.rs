@@ -11,6 +11,7 @@ use crate::cluster::Cluster;
 use crate::faults::{Fault, Node};
 use crate::http::{HangUp, HttpRequest, HttpResponse, json, path_pieces, query_parameter, read_small, text};
 use crate::store::{QueryResult, StoreError, query};
+use crate::topology::{Machines, NodeError};
 use crate::transactions::Transaction;
 
 /// Largest body of an admin request.
@@ -61,6 +62,7 @@ impl From<Transaction> for TransactionView {
 /// Moves the clock and looks at once for what has expired and what is to be forgotten.
 pub(crate) async fn advance(cluster: &Cluster, by: Duration) {
     cluster.clock.advance(by);
+    cluster.tick().await;
     cluster.sweep().await;
     cluster.clean_labels();
 }
@@ -72,7 +74,11 @@ pub(crate) async fn select(cluster: &Cluster, sql: &str) -> Result<QueryResult, 
 }
 
 /// Answers a request.
-pub(crate) async fn answer(cluster: Arc<Cluster>, request: HttpRequest) -> Result<HttpResponse, HangUp> {
+pub(crate) async fn answer(
+    cluster: Arc<Cluster>,
+    machines: Arc<Machines>,
+    request: HttpRequest,
+) -> Result<HttpResponse, HangUp> {
     let pieces = path_pieces(&request);
     let pieces: Vec<&str> = pieces.iter().map(String::as_str).collect();
     let method = request.method().clone();
@@ -108,7 +114,15 @@ pub(crate) async fn answer(cluster: Arc<Cluster>, request: HttpRequest) -> Resul
             }
             Err(message) => bad_request(message),
         },
-        (Method::POST, ["sandbox", "restart"]) => restart(&cluster, query_parameter(&request, "node").as_deref()),
+        (Method::GET, ["sandbox", "nodes"]) => json(&machines.views()),
+        (Method::POST, ["sandbox", verb @ ("kill" | "start" | "restart" | "lead")]) => {
+            let node = query_parameter(&request, "node");
+            let index = query_parameter(&request, "index");
+            match change_node(&machines, verb, node.as_deref(), index.as_deref()).await {
+                Ok(()) => json(&machines.views()),
+                Err(message) => bad_request(message),
+            }
+        }
         _ => text(StatusCode::NOT_FOUND, "no such path; see docs/sandbox.md"),
     })
 }
@@ -119,17 +133,21 @@ struct ClockRequest {
     advance_seconds: u64,
 }
 
-fn restart(cluster: &Cluster, node: Option<&str>) -> HttpResponse {
-    let node = match node {
-        Some("frontend") => Node::Frontend,
-        Some("backend") => Node::Backend,
-        _ => return text(StatusCode::BAD_REQUEST, "say ?node=frontend or ?node=backend"),
+/// `kill`, `start`, `restart` of `?node=frontend&index=0`, or `lead` of a frontend.
+async fn change_node(machines: &Machines, verb: &str, node: Option<&str>, index: Option<&str>) -> Result<(), String> {
+    let node = match (verb, node) {
+        ("lead", None) | (_, Some("frontend")) => Node::Frontend,
+        (_, Some("backend")) if verb != "lead" => Node::Backend,
+        _ => return Err("say ?node=frontend or ?node=backend, and &index=N behind it if there are several".to_owned()),
     };
-    match node {
-        Node::Frontend => cluster.restart_frontend(),
-        Node::Backend => cluster.restart_backend(),
-    }
-    json(&value!({"restarted": node}))
+    let index: usize = index.unwrap_or("0").parse().map_err(|_| "index is a number from 0 on".to_owned())?;
+    let changed = match verb {
+        "kill" => machines.kill(node, index).await,
+        "start" => machines.start(node, index).await,
+        "lead" => machines.lead(index).await,
+        _ => machines.restart(node, index).await,
+    };
+    changed.map_err(|error: NodeError| error.to_string())
 }
 
 fn tables(cluster: &Cluster) -> serde_json::Value {

@@ -3,6 +3,8 @@
 //! A step is decided in the [`Ledger`] and told to the store under one lock, so the store follows in the same order.
 //! A step is answered when the store has it on disk.
 
+mod members;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,6 +18,7 @@ use crate::auth::{Account, Login};
 use crate::clock::Clock;
 use crate::ddl::Schema;
 use crate::faults::Faults;
+use crate::nodes::{Addresses, Nodes};
 use crate::profile::Profile;
 use crate::rows::RowChunk;
 use crate::settings::Settings;
@@ -70,6 +73,8 @@ pub(crate) struct Cluster {
     pub(crate) profile: Profile,
     pub(crate) settings: Settings,
     pub(crate) clock: Clock,
+    /// Where the nodes are and which of them run.
+    pub(crate) nodes: Nodes,
     pub(crate) faults: Faults,
     pub(crate) error_logs: ErrorLogs,
     /// What StarRocks' nodes hold in memory only.
@@ -80,8 +85,8 @@ pub(crate) struct Cluster {
     ledger: Mutex<Ledger>,
     /// Rung whenever a transaction becomes visible.
     published: Notify,
-    /// How often the backend was restarted; loads under way break when it changes.
-    backend_starts: watch::Sender<u64>,
+    /// Rung when a backend restarts; its loads under way break.
+    backend_starts: watch::Sender<()>,
     /// Finished transactions whose labels are forgotten, oldest first; a load history still has them.
     forgotten: Mutex<VecDeque<Transaction>>,
     /// Labels made for loads that came without one.
@@ -101,6 +106,7 @@ impl Cluster {
         settings: Settings,
         account: Account,
         schema: Schema,
+        addresses: Addresses,
         dir: &Path,
     ) -> Result<Arc<Self>, StoreError> {
         if schema.databases.len() > DATABASES_MAX {
@@ -119,10 +125,13 @@ impl Cluster {
         }
         let last_id = remembered.iter().map(|t| t.id).fold(last_id, i64::max);
         let committed: Vec<i64> = remembered.iter().filter(|t| t.state == State::Committed).map(|t| t.id).collect();
+        let clock = Clock::default();
+        let nodes = Nodes::new(addresses, &settings, clock.now_ms());
         let cluster = Arc::new(Self {
             profile,
             settings,
-            clock: Clock::default(),
+            clock,
+            nodes,
             faults: Faults::default(),
             error_logs: ErrorLogs::default(),
             memory: Memory::default(),
@@ -131,7 +140,7 @@ impl Cluster {
             dir: dir.to_owned(),
             ledger: Mutex::new(Ledger::recover(remembered, if last_id == 0 { 0 } else { last_id + ID_GAP })),
             published: Notify::new(),
-            backend_starts: watch::Sender::new(0),
+            backend_starts: watch::Sender::new(()),
             forgotten: Mutex::default(),
             labels_made: AtomicU64::new(0),
         });
@@ -269,21 +278,17 @@ impl Cluster {
         }
     }
 
-    /// PREPARED → COMMITTED, durable; it becomes visible by itself.
+    /// PREPARED → COMMITTED, durable; it becomes visible by itself, also when the one who asked for it dies meanwhile.
     pub(crate) async fn commit(self: &Arc<Self>, id: i64) -> Result<Transaction, StepError> {
         let now = self.clock.now_ms();
-        let mut publishes = false;
-        let result = self
-            .journaled(|ledger| {
-                let committed = ledger.commit(now, id);
-                publishes = committed.is_ok();
-                committed
-            })
-            .await;
-        if publishes {
-            self.publish_later(id);
-        }
-        result
+        let step = self.journaled(|ledger| {
+            let committed = ledger.commit(now, id);
+            if committed.is_ok() {
+                self.publish_later(id);
+            }
+            committed
+        });
+        step.await
     }
 
     /// PREPARE or PREPARED → ABORTED, durable.
@@ -352,11 +357,6 @@ impl Cluster {
         self.ledger().get(id).cloned()
     }
 
-    /// True if a transaction of the label is remembered, in whatever state.
-    pub(crate) fn knows_label(&self, database: &str, label: &str) -> bool {
-        self.ledger().newest(database, label).is_some()
-    }
-
     /// The newest transaction of a label, as far as the disk knows it.
     pub(crate) async fn newest(&self, database: &str, label: &str) -> Option<Transaction> {
         let (found, pending) = {
@@ -414,28 +414,6 @@ impl Cluster {
         history.extend(forgotten);
         let surplus = history.len().saturating_sub(HISTORY_MAX);
         history.drain(..surplus);
-    }
-
-    /// What a frontend's restart loses: transactions in PREPARE, and which backend a label went to.
-    pub(crate) fn restart_frontend(&self) {
-        let mut ledger = self.ledger();
-        for lost in ledger.forget_unprepared() {
-            if let Some(store) = self.store(&lost.database) {
-                store.drop_rows(lost.id);
-            }
-        }
-        self.memory.restart_frontend(ledger.all().filter(|t| t.state == State::Prepared).map(|t| t.id));
-    }
-
-    /// What a backend's restart loses: loads under way and rows that aren't prepared. The transactions stay in
-    /// PREPARE, as they do when a backend comes back before its frontend has missed it.
-    pub(crate) fn restart_backend(&self) {
-        self.memory.forget_contexts();
-        self.backend_starts.send_modify(|starts| *starts += 1);
-    }
-
-    pub(crate) fn backend_starts(&self) -> watch::Receiver<u64> {
-        self.backend_starts.subscribe()
     }
 
     /// Carries out what was told and closes the files. Blocks.

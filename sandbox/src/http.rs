@@ -40,7 +40,7 @@ const HEADERS_MAX: usize = 200;
 /// How long a connection may take to send its headers, or stay idle.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// Binds a loopback port; 0 picks a free one.
+/// Binds and listens on a loopback port; 0 picks a free one.
 pub(crate) async fn bind(port: u16) -> io::Result<(TcpListener, SocketAddr)> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
     let address = listener.local_addr()?;
@@ -55,6 +55,8 @@ where
     A: Future<Output = Result<HttpResponse, HangUp>> + Send + 'static,
 {
     let answer = Arc::new(answer);
+    // Gone when this future is dropped: so do requests end whose node was killed.
+    let (_alive, killed) = watch::channel(());
     let mut connections = JoinSet::new();
     loop {
         let stream = tokio::select! {
@@ -69,10 +71,10 @@ where
             _ = stop.changed() => break,
         };
         let _ = stream.set_nodelay(true);
-        let (answer, mut stop) = (Arc::clone(&answer), stop.clone());
+        let (answer, mut stop, killed) = (Arc::clone(&answer), stop.clone(), killed.clone());
         connections.spawn(async move {
             let service = service_fn(move |request| {
-                let running = tokio::spawn(answer(request));
+                let running = tokio::spawn(unless_killed(killed.clone(), answer(request)));
                 async move { running.await.unwrap_or(Err(HangUp)) }
             });
             let mut server = http1::Builder::new();
@@ -89,6 +91,18 @@ where
     }
     drop(listener);
     while connections.join_next().await.is_some() {}
+}
+
+/// Comes to its end unless the node dies first.
+async fn unless_killed(
+    mut killed: watch::Receiver<()>,
+    answer: impl Future<Output = Result<HttpResponse, HangUp>>,
+) -> Result<HttpResponse, HangUp> {
+    tokio::select! {
+        biased;
+        _ = killed.changed() => Err(HangUp),
+        answered = answer => answered,
+    }
 }
 
 /// An answer with a content type.

@@ -9,6 +9,7 @@ use hyper::body::Incoming;
 use crate::cluster::Cluster;
 use crate::faults::FaultKind;
 use crate::loader::Loader;
+use crate::nodes::Backend;
 use crate::table::Table;
 use crate::transactions::Transaction;
 
@@ -31,6 +32,7 @@ pub(crate) enum BodyEnd {
 /// Reads a body to its end. The first poll of the body is what sends `100 Continue`.
 pub(crate) async fn pump(
     cluster: &Cluster,
+    own: Backend,
     mut body: Incoming,
     loader: &mut Loader,
     transaction: &Transaction,
@@ -38,14 +40,21 @@ pub(crate) async fn pump(
     faults: &[FaultKind],
 ) -> BodyEnd {
     let mut restarts = cluster.backend_starts();
+    let started = cluster.backend_start(own);
     let before = loader.counts().bytes;
     let end = loop {
         if let Some(end) = fault_at(faults, loader.counts().bytes - before) {
             break end;
         }
         let frame = tokio::select! {
+            biased;
+            _ = restarts.changed() => {
+                if cluster.backend_start(own) != started {
+                    break BodyEnd::Lost;
+                }
+                continue;
+            }
             frame = tokio::time::timeout(STILL_MAX, body.frame()) => frame,
-            _ = restarts.changed() => break BodyEnd::Lost,
         };
         match frame {
             Ok(Some(Ok(frame))) => {

@@ -35,6 +35,17 @@ pub struct Settings {
     pub json_max_bytes: u64,
     /// Bytes that one body may hold (`streaming_load_max_mb`).
     pub body_max_bytes: u64,
+    /// Pause between two heartbeats from the leader to all nodes (`heartbeat_timeout_second`, Doris
+    /// `heartbeat_interval_second`).
+    pub heartbeat_interval: Duration,
+    /// Heartbeats that fail until a node counts as dead (StarRocks' `heartbeat_retry_times` and one more, Doris'
+    /// `max_backend_heartbeat_failure_tolerance_count`).
+    pub heartbeat_misses_max: u32,
+    /// How long after the last good heartbeat of a dead backend the transactions that it coordinates are aborted
+    /// (StarRocks: at once, Doris `abort_txn_after_lost_heartbeat_time_second`).
+    pub abort_lost_backend_after: Duration,
+    /// How long the frontends have no leader when the old one has died.
+    pub election_time: Duration,
     /// Doris with storage and computing apart: merge-on-write tables refuse two phases.
     pub is_cloud: bool,
     /// Count rows, keep none.
@@ -61,6 +72,10 @@ impl Settings {
             publish_wait: Duration::from_secs(20),
             json_max_bytes: 100 * MIB,
             body_max_bytes: 102_400 * MIB,
+            heartbeat_interval: Duration::from_secs(5),
+            heartbeat_misses_max: 4,
+            abort_lost_backend_after: Duration::ZERO,
+            election_time: Duration::from_secs(2),
             is_cloud: false,
             discard: false,
         };
@@ -74,6 +89,9 @@ impl Settings {
                 label_clean_interval: Duration::from_secs(30),
                 max_running: 10_000,
                 body_max_bytes: 10_240 * MIB,
+                heartbeat_interval: Duration::from_secs(10),
+                heartbeat_misses_max: 1,
+                abort_lost_backend_after: Duration::from_secs(300),
                 ..common
             },
         }

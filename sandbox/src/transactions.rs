@@ -72,6 +72,15 @@ pub(crate) struct Counts {
     pub(crate) bytes: u64,
 }
 
+/// The node that looks after a transaction until it is prepared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Coordinator {
+    /// A frontend: an INSERT.
+    Frontend,
+    /// The backend of this number.
+    Backend(usize),
+}
+
 /// A load transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Transaction {
@@ -83,6 +92,8 @@ pub(crate) struct Transaction {
     pub(crate) table: String,
     /// Label, unique among the database's remembered transactions that aren't aborted.
     pub(crate) label: String,
+    /// Who looks after it; not kept over restarts.
+    pub(crate) coordinator: Coordinator,
     /// State.
     pub(crate) state: State,
     /// Why it was aborted; empty otherwise.
@@ -134,6 +145,8 @@ pub(crate) struct Begin<'a> {
     pub(crate) table: &'a str,
     /// Label.
     pub(crate) label: &'a str,
+    /// Who looks after it.
+    pub(crate) coordinator: Coordinator,
     /// Life in PREPARE.
     pub(crate) timeout: Duration,
 }
@@ -185,6 +198,7 @@ impl Ledger {
             database: begin.database.to_owned(),
             table: begin.table.to_owned(),
             label: begin.label.to_owned(),
+            coordinator: begin.coordinator,
             state: State::Prepare,
             reason: String::new(),
             begun_ms: now_ms,
@@ -291,6 +305,13 @@ impl Ledger {
         self.all().filter(mortal).filter(|t| t.deadline_ms <= now_ms).map(|t| t.id).collect()
     }
 
+    /// Transactions in PREPARE that a backend looks after.
+    #[must_use]
+    pub(crate) fn unprepared_of(&self, backend: usize) -> Vec<i64> {
+        let is_its = |t: &&Transaction| t.state == State::Prepare && t.coordinator == Coordinator::Backend(backend);
+        self.all().filter(is_its).map(|t| t.id).collect()
+    }
+
     /// Forgets finished transactions that are older than `keep` or, per database, beyond the `max` that finished last.
     pub(crate) fn forget_finished(&mut self, now_ms: i64, keep: Duration, max: usize) -> Vec<Transaction> {
         let oldest_ms = now_ms.saturating_sub(millis(keep));
@@ -336,7 +357,7 @@ mod tests {
     const LIFE: Duration = Duration::from_secs(600);
 
     fn begin(ledger: &mut Ledger, now_ms: i64, label: &str) -> Result<i64, BeginRefused> {
-        let begin = Begin { database: "d", table: "t", label, timeout: LIFE };
+        let begin = Begin { database: "d", table: "t", label, coordinator: Coordinator::Backend(0), timeout: LIFE };
         ledger.begin(now_ms, &begin, 4).map(|t| t.id)
     }
 

@@ -1,12 +1,16 @@
 //! `up`: an engine, with a Kafka beside it if topics are named.
 
 use std::io::Write;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use loadlock_sandbox::{EngineKind, Kafka, Sandbox, Topic};
 use serde_json::json;
 
 use super::{Failure, Ready, until_stopped};
+
+/// Most nodes of a kind.
+const NODES_MAX: i64 = 16;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Up {
@@ -28,13 +32,19 @@ pub(crate) struct Up {
     /// Password of the user
     #[arg(long, default_value = "", env = "SANDBOX_PASSWORD", hide_env_values = true)]
     password: String,
-    /// Port of the frontend; 0 picks a free one
+    /// Frontends, the leader first
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=NODES_MAX))]
+    frontends: u8,
+    /// Backends
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=NODES_MAX))]
+    backends: u8,
+    /// Port of the frontend; 0 picks a free one, and further frontends get the ports behind it
     #[arg(long, default_value_t = 0)]
     fe_port: u16,
-    /// Port of the backend; 0 picks a free one
+    /// Port of the backend; 0 picks a free one, and further backends get the ports behind it
     #[arg(long, default_value_t = 0)]
     be_port: u16,
-    /// Port of the frontend's MySQL interface; 0 picks a free one
+    /// Port of the frontend's MySQL interface; 0 picks a free one, and further frontends get the ports behind it
     #[arg(long, default_value_t = 0)]
     query_port: u16,
     /// Port for SQL, faults and the clock; 0 picks a free one
@@ -58,6 +68,8 @@ impl Up {
         }
         let mut builder = builder
             .account(&self.user, &self.password)
+            .frontends(self.frontends.into())
+            .backends(self.backends.into())
             .ports(self.fe_port, self.be_port, self.admin_port)
             .query_port(self.query_port)
             .settings(|settings| settings.discard = self.discard);
@@ -78,6 +90,9 @@ impl Up {
             "frontend": sandbox.frontend.to_string(),
             "backend": sandbox.backend.to_string(),
             "query": sandbox.query.to_string(),
+            "frontends": texts(&sandbox.frontends),
+            "backends": texts(&sandbox.backends),
+            "queries": texts(&sandbox.queries),
             "admin": sandbox.admin.to_string(),
             "user": self.user,
             "kafka": brokers,
@@ -97,10 +112,19 @@ impl Up {
             (None, false) => "kept until this process ends (--dir keeps them longer)".to_owned(),
         };
         writeln!(out, "{} {} sandbox is up", self.engine, sandbox.profile.version())?;
-        writeln!(out, "  frontend  http://{}   user {}, {password}", sandbox.frontend, self.user)?;
-        let (host, port) = (sandbox.query.ip(), sandbox.query.port());
-        writeln!(out, "  mysql     {}   try: mysql -h{host} -P{port} -u{}", sandbox.query, self.user)?;
-        writeln!(out, "  backend   http://{}   redirects lead here", sandbox.backend)?;
+        for (index, frontend) in sandbox.frontends.iter().enumerate() {
+            match index {
+                0 => writeln!(out, "  frontend  http://{frontend}   user {}, {password}", self.user)?,
+                _ => writeln!(out, "  frontend  http://{frontend}   follower")?,
+            }
+        }
+        for query in &sandbox.queries {
+            let (host, port) = (query.ip(), query.port());
+            writeln!(out, "  mysql     {query}   try: mysql -h{host} -P{port} -u{}", self.user)?;
+        }
+        for backend in &sandbox.backends {
+            writeln!(out, "  backend   http://{backend}   redirects lead here")?;
+        }
         writeln!(out, "  admin     http://{}   try: loadlock-sandbox sql --admin {0} \"SELECT …\"", sandbox.admin)?;
         if let Some(brokers) = brokers {
             let topics = self.kafka_topic.iter().map(|t| format!("{} ({})", t.name, t.partitions));
@@ -110,4 +134,8 @@ impl Up {
         out.flush()?;
         Ok(())
     }
+}
+
+fn texts(addresses: &[SocketAddr]) -> Vec<String> {
+    addresses.iter().map(SocketAddr::to_string).collect()
 }

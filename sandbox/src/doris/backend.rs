@@ -1,6 +1,5 @@
 //! A Doris backend: one PUT is begin, load and pre-commit (or commit).
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,21 +14,18 @@ use crate::http::{
 };
 use crate::json_rows::Framing;
 use crate::loader::Loader;
+use crate::nodes::Backend;
 use crate::options::{Door, Format, LoadOptions};
 use crate::plan::{Plan, now_text};
 use crate::pump::{BodyEnd, pump};
 use crate::table::{EngineKind, Table};
-use crate::transactions::{Begin, BeginRefused, Counts, State, StepRefused, Transaction};
+use crate::transactions::{Begin, BeginRefused, Coordinator, Counts, State, StepRefused, Transaction};
 
 /// Longest life of a transaction (`max_stream_load_timeout_second`).
 const TIMEOUT_MAX_SECONDS: u64 = 259_200;
 
-/// Answers a request. `own` is the address that error logs are fetched from.
-pub(crate) async fn answer(
-    cluster: Arc<Cluster>,
-    own: SocketAddr,
-    request: HttpRequest,
-) -> Result<HttpResponse, HangUp> {
+/// Answers a request.
+pub(crate) async fn answer(cluster: Arc<Cluster>, own: Backend, request: HttpRequest) -> Result<HttpResponse, HangUp> {
     let pieces = path_pieces(&request);
     let pieces: Vec<&str> = pieces.iter().map(String::as_str).collect();
     match (request.method(), pieces.as_slice()) {
@@ -103,7 +99,7 @@ fn counted(body: Object, counts: Counts, load_ms: u64) -> Object {
 /// A load under way.
 struct Load<'a> {
     cluster: &'a Arc<Cluster>,
-    own: SocketAddr,
+    own: Backend,
     reply: &'a Reply,
     faults: &'a [FaultKind],
 }
@@ -138,7 +134,7 @@ impl Load<'_> {
             }
         };
         let started = Instant::now();
-        let end = pump(cluster, request.into_body(), &mut loader, &transaction, &table, self.faults).await;
+        let end = pump(cluster, self.own, request.into_body(), &mut loader, &transaction, &table, self.faults).await;
         let failure = match end {
             BodyEnd::Whole => loader.verdict().err().map(|message| format!("[DATA_QUALITY_ERROR]{message}")),
             // A backend that dies rolls nothing back.
@@ -232,7 +228,8 @@ impl Load<'_> {
                 return Err(refused(format!("Invalid timeout: {text}. {limits}")));
             }
         };
-        match cluster.begin(&Begin { database, table: table_name, label, timeout }) {
+        let coordinator = Coordinator::Backend(self.own.index);
+        match cluster.begin(&Begin { database, table: table_name, label, coordinator, timeout }) {
             Ok(transaction) => Ok((transaction, table)),
             Err(BeginRefused::TooMany { running, limit }) => {
                 Err(refused(format!("current running txns on db 10001 is {running}, larger than limit {limit}")))
@@ -294,7 +291,7 @@ impl Load<'_> {
     fn with_errors(&self, body: Object, id: i64, loader: &Loader) -> Object {
         let Some(first) = loader.error_log().first() else { return body };
         let file = self.cluster.error_logs.keep(id, loader.error_log());
-        body.with("ErrorURL", format!("http://{}/api/_load_error_log?file={file}", self.own))
+        body.with("ErrorURL", format!("http://{}/api/_load_error_log?file={file}", self.own.http))
             .with("FirstErrorMsg", first.as_str())
     }
 }

@@ -17,14 +17,20 @@ use crate::http::{
     HangUp, HttpRequest, HttpResponse, Object, header, json, path_pieces, percent_encode, query_parameter, read_small,
     text,
 };
+use crate::nodes::Backend;
 use crate::sql::Server;
 use crate::table::{ColumnType, Model};
 use crate::transactions::State;
+
+/// No backend runs (`SystemInfoService.NO_BACKEND_LOAD_AVAILABLE_MSG`, with `BeSelectionPolicy`'s text).
+const NO_BACKEND: &str = "No backend available for load, please check the status of your backends., policy: \
+     computeNode=false | query=false | load=true | schedule=false | tags={\"location\" : \"default\"} | medium=null";
 
 /// What a frontend does with a request.
 enum Decision {
     Answer(HttpResponse),
     Redirect(Call),
+    ToMaster,
     Act(Call, Act),
 }
 
@@ -38,7 +44,7 @@ enum Act {
 
 /// Answers a request.
 pub(crate) async fn answer(server: Arc<Server>, request: HttpRequest) -> Result<HttpResponse, HangUp> {
-    let (cluster, backend) = (&server.cluster, server.nodes.backend);
+    let cluster = &server.cluster;
     let refuse = |status: Option<&str>, message: &str| failed_as(status.unwrap_or("FAILED"), message);
     let decision = match refuse_login(cluster.login(request.headers())) {
         Some(refusal) => Decision::Answer(refusal),
@@ -47,14 +53,21 @@ pub(crate) async fn answer(server: Arc<Server>, request: HttpRequest) -> Result<
             let faults = cluster.faults.take(Call::Query, Node::Frontend, true);
             return under(&faults, refuse, async { Ok(perform(&server, Act::Query(body)).await) }).await;
         }
-        None => decide(cluster, backend, &request),
+        None => decide(&server, &request),
     };
     match decision {
         Decision::Answer(response) => Ok(response),
         Decision::Redirect(call) => {
             let faults = cluster.faults.take(call, Node::Frontend, false);
-            under(&faults, refuse, async { Ok(redirect(backend, &request)) }).await
+            under(&faults, refuse, async {
+                Ok(match cluster.nodes.choose_backend() {
+                    Some(backend) => redirect(backend.http, &request),
+                    None => failed_as("FAILED", NO_BACKEND),
+                })
+            })
+            .await
         }
+        Decision::ToMaster => Ok(redirect(cluster.nodes.last_leader().http, &request)),
         Decision::Act(call, act) => {
             let faults = cluster.faults.take(call, Node::Frontend, true);
             under(&faults, refuse, async { Ok(perform(&server, act).await) }).await
@@ -79,7 +92,8 @@ fn failed(message: &str) -> Decision {
     Decision::Answer(failed_as("FAILED", message))
 }
 
-fn decide(cluster: &Cluster, backend: SocketAddr, request: &HttpRequest) -> Decision {
+fn decide(server: &Server, request: &HttpRequest) -> Decision {
+    let cluster = &server.cluster;
     let pieces = path_pieces(request);
     let pieces: Vec<&str> = pieces.iter().map(String::as_str).collect();
     match (request.method(), pieces.as_slice()) {
@@ -96,6 +110,11 @@ fn decide(cluster: &Cluster, backend: SocketAddr, request: &HttpRequest) -> Deci
         (&Method::PUT, ["api", _, "_stream_load_2pc"] | ["api", _, _, "_stream_load_2pc"]) => {
             second_phase(cluster, request)
         }
+        (&Method::GET, ["api", _, "get_load_state"]) | (&Method::POST, ["api", _, "_cancel"])
+            if server.leader_elsewhere().is_some() =>
+        {
+            Decision::ToMaster
+        }
         (&Method::GET, ["api", database, "get_load_state"]) => match query_parameter(request, "label") {
             Some(label) => Decision::Act(Call::State, Act::State { database: (*database).to_owned(), label }),
             None => Decision::Answer(envelope("Bad Request", 403, "No label selected")),
@@ -105,8 +124,8 @@ fn decide(cluster: &Cluster, backend: SocketAddr, request: &HttpRequest) -> Deci
             None => Decision::Answer(envelope("Bad Request", 403, "No label selected")),
         },
         (&Method::GET, ["api", "backends"]) => {
-            let own = value!({"ip": backend.ip().to_string(), "http_port": backend.port(), "is_alive": true});
-            Decision::Answer(envelope("success", 0, value!({"backends": [own]})))
+            let wants_alive = query_parameter(request, "is_alive").is_some_and(|v| v.eq_ignore_ascii_case("true"));
+            Decision::Answer(backends(cluster, wants_alive))
         }
         (&Method::GET, ["rest", "v1", "config", "fe"]) => Decision::Act(Call::Query, Act::Config),
         (&Method::GET, ["api", database, table, "_schema"]) => Decision::Answer(schema(cluster, database, table)),
@@ -135,8 +154,18 @@ fn second_phase(cluster: &Cluster, request: &HttpRequest) -> Decision {
     }
 }
 
-/// The same path on the backend, with the credentials in it, as Doris sends it.
-fn redirect(backend: SocketAddr, request: &HttpRequest) -> HttpResponse {
+fn backends(cluster: &Cluster, wants_alive: bool) -> HttpResponse {
+    let row = |backend: Backend| {
+        let is_alive = cluster.nodes.is_alive(backend);
+        let row = value!({"ip": backend.http.ip().to_string(), "http_port": backend.http.port(), "is_alive": is_alive});
+        (is_alive || !wants_alive).then_some(row)
+    };
+    let rows: Vec<_> = cluster.nodes.backends().filter_map(row).collect();
+    envelope("success", 0, value!({"backends": rows}))
+}
+
+/// The same path on another node, with the credentials in it, as Doris sends it.
+fn redirect(node: SocketAddr, request: &HttpRequest) -> HttpResponse {
     let path = request.uri().path_and_query().map_or("/", |p| p.as_str());
     let userinfo = credentials(request.headers())
         .map(|(user, password)| format!("{}:{}@", percent_encode(&user), percent_encode(&password)))
@@ -144,7 +173,7 @@ fn redirect(backend: SocketAddr, request: &HttpRequest) -> HttpResponse {
     let mut response = Response::new(Full::new(Bytes::new()));
     *response.status_mut() = StatusCode::TEMPORARY_REDIRECT;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/html;charset=utf-8"));
-    if let Ok(location) = format!("http://{userinfo}{backend}{path}").parse() {
+    if let Ok(location) = format!("http://{userinfo}{node}{path}").parse() {
         response.headers_mut().insert(LOCATION, location);
     }
     response

@@ -16,7 +16,7 @@ use crate::ddl;
 use crate::options::Op;
 use crate::rows::RowChunk;
 use crate::table::{Column, ColumnType, DefaultValue, Table};
-use crate::transactions::{Begin, Counts};
+use crate::transactions::{Begin, Coordinator, Counts};
 
 /// Rows that one INSERT may have.
 const INSERT_ROWS_MAX: usize = 10_000;
@@ -254,7 +254,13 @@ async fn load(server: &Server, table: &Arc<Table>, chunk: RowChunk, rows: u64) -
     let failed = |why: String| SqlError::failed(why);
     let label = format!("insert_{}", cluster.fresh_label());
     let timeout = cluster.settings.load_timeout;
-    let begin = Begin { database: &table.database, table: &table.name, label: &label, timeout };
+    let begin = Begin {
+        database: &table.database,
+        table: &table.name,
+        label: &label,
+        coordinator: Coordinator::Frontend,
+        timeout,
+    };
     let transaction = cluster.begin(&begin).map_err(|e| failed(format!("the insert can't begin: {e:?}")))?;
     if !cluster.settings.discard {
         cluster.append(&transaction, table, chunk).await;

@@ -5,7 +5,7 @@ use super::session::{Server, Session};
 use super::words::Words;
 use super::{Grid, time};
 use crate::table::EngineKind;
-use crate::transactions::{State, Transaction};
+use crate::transactions::{Coordinator, State, Transaction};
 
 /// Columns of StarRocks' `information_schema.loads` (`LoadsSystemTable`); `:n` and `:t` as in [`super::schema_tables`].
 pub(crate) const COLUMNS: &str = "ID:n LABEL PROFILE_ID DB_NAME TABLE_NAME USER WAREHOUSE STATE PROGRESS TYPE PRIORITY \
@@ -106,7 +106,7 @@ pub(crate) fn transactions(server: &Server, session: &Session, words: &mut Words
         let mut row = vec![
             t.id.to_string(),
             t.label.clone(),
-            format!("BE: {}", server.nodes.backend.ip()),
+            coordinator(server, &t),
             status(server.kind, t.state).to_owned(),
             "BACKEND_STREAMING".to_owned(),
             time::of_millis(t.begun_ms),
@@ -197,7 +197,7 @@ fn doris_stream_load(server: &Server, t: Transaction) -> [String; 16] {
         t.label,
         t.database,
         t.table,
-        server.nodes.backend.ip().to_string(),
+        coordinator_ip(server, t.coordinator),
         if t.state == State::Visible { "Success" } else { "Fail" }.to_owned(),
         t.reason,
         "N/A".to_owned(),
@@ -211,6 +211,24 @@ fn doris_stream_load(server: &Server, t: Transaction) -> [String; 16] {
         server.user().to_owned(),
         String::new(),
     ]
+}
+
+/// `BE: ip`, as the engines show a transaction's coordinator.
+fn coordinator(server: &Server, t: &Transaction) -> String {
+    let kind = match t.coordinator {
+        Coordinator::Frontend => "FE",
+        Coordinator::Backend(_) => "BE",
+    };
+    format!("{kind}: {}", coordinator_ip(server, t.coordinator))
+}
+
+fn coordinator_ip(server: &Server, coordinator: Coordinator) -> String {
+    let nodes = &server.cluster.nodes;
+    let address = match coordinator {
+        Coordinator::Frontend => nodes.last_leader().http,
+        Coordinator::Backend(index) => nodes.backend(index).http,
+    };
+    address.ip().to_string()
 }
 
 /// `FROM db`, or the database in use.

@@ -37,7 +37,7 @@ pub(crate) use error::SqlError;
 pub(crate) use functions::register as register_functions;
 pub(crate) use nodes::settings;
 pub(crate) use select::{OutputColumn, Parameter};
-pub(crate) use session::{Nodes, Server, Session};
+pub(crate) use session::{Server, Session};
 pub(crate) use types::SqlType;
 pub(crate) use version::mysql as mysql_version;
 
@@ -90,11 +90,16 @@ impl Grid {
         Self::of_texts(&titles.split_whitespace().collect::<Vec<_>>())
     }
 
-    /// One row: each column with its cell.
-    pub(crate) fn of_row<T: Into<String>>(cells: impl IntoIterator<Item = (&'static str, T)>) -> Self {
-        let (titles, row): (Vec<_>, Vec<_>) = cells.into_iter().unzip();
-        let mut grid = Self::of_texts(&titles);
-        grid.push(row);
+    /// Rows of the same columns, each with its cell.
+    pub(crate) fn of_rows<const N: usize>(rows: impl IntoIterator<Item = [(&'static str, String); N]>) -> Self {
+        let mut grid = Self::of_texts(&[]);
+        for row in rows {
+            let (titles, cells): (Vec<_>, Vec<_>) = row.into_iter().unzip();
+            if grid.rows.is_empty() {
+                grid = Self::of_texts(&titles);
+            }
+            grid.push(cells);
+        }
         grid
     }
 

@@ -4,140 +4,191 @@ use std::time::Duration;
 
 use super::session::Server;
 use super::{Grid, time};
+use crate::nodes::{Backend, Frontend, Member};
 use crate::table::EngineKind;
+
+/// What a node that is missed has in `ErrMsg`.
+const REFUSED: &str = "java.net.ConnectException: Connection refused (Connection refused)";
+
+/// What both lists say of a node: times, liveness, error.
+struct Seen {
+    started: String,
+    heartbeat: String,
+    alive: String,
+    error: String,
+}
+
+impl Seen {
+    fn of(member: &Member) -> Self {
+        Self {
+            started: time::of_millis(member.known_start_ms),
+            heartbeat: time::of_millis(member.seen_ms),
+            alive: member.is_alive.to_string(),
+            error: if member.is_alive { "" } else { REFUSED }.to_owned(),
+        }
+    }
+}
 
 /// `SHOW FRONTENDS` (`FrontendsProcNode` of both engines).
 pub(crate) fn frontends(server: &Server) -> Grid {
-    let nodes = server.nodes;
-    let ip = nodes.frontend.ip().to_string();
-    let (http, query) = (nodes.frontend.port().to_string(), nodes.query.port().to_string());
-    let started = time::of_millis(server.started_ms);
-    let now = time::of_millis(server.cluster.clock.now_ms());
-    let name = format!("{ip}_{http}_{}", server.started_ms);
-    let version = server.cluster.settings.version.as_str();
+    let nodes = &server.cluster.nodes;
+    let (leader, members) = {
+        let membership = nodes.lock();
+        (membership.leader(), membership.frontends.clone())
+    };
+    let all = nodes.frontends().iter().zip(&members).enumerate();
     match server.kind {
-        EngineKind::StarRocks => Grid::of_row([
-            ("Name", name.as_str()),
-            ("IP", &ip),
-            ("EditLogPort", "0"),
-            ("HttpPort", &http),
-            ("QueryPort", &query),
-            ("RpcPort", "0"),
-            ("Role", "LEADER"),
-            ("ClusterId", "1"),
-            ("Join", "true"),
-            ("Alive", "true"),
-            ("ReplayedJournalId", "1"),
-            ("LastHeartbeat", &now),
-            ("IsHelper", "true"),
-            ("ErrMsg", ""),
-            ("StartTime", &started),
-            ("Version", version),
-        ]),
-        EngineKind::Doris => Grid::of_row([
-            ("Name", name.as_str()),
-            ("Host", &ip),
-            ("EditLogPort", "0"),
-            ("HttpPort", &http),
-            ("QueryPort", &query),
-            ("RpcPort", "0"),
-            ("ArrowFlightSqlPort", "-1"),
-            ("Role", "FOLLOWER"),
-            ("IsMaster", "true"),
-            ("ClusterId", "1"),
-            ("Join", "true"),
-            ("Alive", "true"),
-            ("ReplayedJournalId", "1"),
-            ("LastStartTime", &started),
-            ("LastHeartbeat", &now),
-            ("IsHelper", "true"),
-            ("ErrMsg", ""),
-            ("Version", version),
-            ("CurrentConnected", "Yes"),
-        ]),
+        EngineKind::StarRocks => {
+            Grid::of_rows(all.map(|(i, (node, member))| starrocks_frontend(server, node, member, leader == Some(i))))
+        }
+        EngineKind::Doris => {
+            Grid::of_rows(all.map(|(i, (node, member))| {
+                doris_frontend(server, node, member, leader == Some(i), i == server.frontend)
+            }))
+        }
     }
+}
+
+fn frontend_name(server: &Server, node: &Frontend) -> String {
+    format!("{}_{}_{}", node.http.ip(), node.http.port(), server.cluster.nodes.founded_ms)
+}
+
+fn starrocks_frontend(server: &Server, node: &Frontend, member: &Member, leads: bool) -> [(&'static str, String); 16] {
+    let seen = Seen::of(member);
+    [
+        ("Name", frontend_name(server, node)),
+        ("IP", node.http.ip().to_string()),
+        ("EditLogPort", "0".into()),
+        ("HttpPort", node.http.port().to_string()),
+        ("QueryPort", node.query.port().to_string()),
+        ("RpcPort", "0".into()),
+        ("Role", if leads { "LEADER" } else { "FOLLOWER" }.into()),
+        ("ClusterId", "1".into()),
+        ("Join", "true".into()),
+        ("Alive", seen.alive),
+        ("ReplayedJournalId", "1".into()),
+        ("LastHeartbeat", seen.heartbeat),
+        ("IsHelper", "true".into()),
+        ("ErrMsg", seen.error),
+        ("StartTime", seen.started),
+        ("Version", server.cluster.settings.version.clone()),
+    ]
+}
+
+fn doris_frontend(
+    server: &Server,
+    node: &Frontend,
+    member: &Member,
+    leads: bool,
+    is_own: bool,
+) -> [(&'static str, String); 19] {
+    let seen = Seen::of(member);
+    [
+        ("Name", frontend_name(server, node)),
+        ("Host", node.http.ip().to_string()),
+        ("EditLogPort", "0".into()),
+        ("HttpPort", node.http.port().to_string()),
+        ("QueryPort", node.query.port().to_string()),
+        ("RpcPort", "0".into()),
+        ("ArrowFlightSqlPort", "-1".into()),
+        ("Role", "FOLLOWER".into()),
+        ("IsMaster", leads.to_string()),
+        ("ClusterId", "1".into()),
+        ("Join", "true".into()),
+        ("Alive", seen.alive),
+        ("ReplayedJournalId", "1".into()),
+        ("LastStartTime", seen.started),
+        ("LastHeartbeat", seen.heartbeat),
+        ("IsHelper", "true".into()),
+        ("ErrMsg", seen.error),
+        ("Version", server.cluster.settings.version.clone()),
+        ("CurrentConnected", if is_own { "Yes" } else { "No" }.into()),
+    ]
 }
 
 /// `SHOW BACKENDS` (`BackendsProcDir` of both engines).
 pub(crate) fn backends(server: &Server) -> Grid {
-    let backend = server.nodes.backend;
-    let (ip, http) = (backend.ip().to_string(), backend.port().to_string());
-    let started = time::of_millis(server.started_ms);
-    let now = time::of_millis(server.cluster.clock.now_ms());
+    let nodes = &server.cluster.nodes;
+    let members = nodes.lock().backends.clone();
     let tablets = server.cluster.tables().len().to_string();
     let version = server.cluster.settings.version.as_str();
+    let all = nodes.backends().zip(&members);
     match server.kind {
-        EngineKind::StarRocks => starrocks_backend(&ip, &http, &started, &now, &tablets, version),
-        EngineKind::Doris => doris_backend(&ip, &http, &started, &now, &tablets, version),
+        EngineKind::StarRocks => {
+            Grid::of_rows(all.map(|(node, member)| starrocks_backend(node, member, &tablets, version)))
+        }
+        EngineKind::Doris => Grid::of_rows(all.map(|(node, member)| doris_backend(node, member, &tablets, version))),
     }
 }
 
-fn starrocks_backend(ip: &str, http: &str, started: &str, now: &str, tablets: &str, version: &str) -> Grid {
-    Grid::of_row([
-        ("BackendId", "10001"),
-        ("IP", ip),
-        ("HeartbeatPort", "0"),
-        ("BePort", "0"),
-        ("HttpPort", http),
-        ("BrpcPort", "0"),
-        ("LastStartTime", started),
-        ("LastHeartbeat", now),
-        ("Alive", "true"),
-        ("SystemDecommissioned", "false"),
-        ("ClusterDecommissioned", "false"),
-        ("TabletNum", tablets),
-        ("DataUsedCapacity", "0.000 B"),
-        ("AvailCapacity", "1.000 TB"),
-        ("TotalCapacity", "1.000 TB"),
-        ("UsedPct", "0.00 %"),
-        ("MaxDiskUsedPct", "0.00 %"),
-        ("ErrMsg", ""),
-        ("Version", version),
-        ("Status", "{}"),
-        ("DataTotalCapacity", "1.000 TB"),
-        ("DataUsedPct", "0.00 %"),
-        ("CpuCores", "1"),
-        ("MemLimit", "1.000GB"),
-        ("NumRunningQueries", "0"),
-        ("MemUsedPct", "0.00 %"),
-        ("CpuUsedPct", "0.0 %"),
-        ("DataCacheMetrics", "N/A"),
-        ("Location", ""),
-        ("StatusCode", "OK"),
-    ])
+fn starrocks_backend(node: Backend, member: &Member, tablets: &str, version: &str) -> [(&'static str, String); 30] {
+    let seen = Seen::of(member);
+    [
+        ("BackendId", node.id().to_string()),
+        ("IP", node.http.ip().to_string()),
+        ("HeartbeatPort", "0".into()),
+        ("BePort", "0".into()),
+        ("HttpPort", node.http.port().to_string()),
+        ("BrpcPort", "0".into()),
+        ("LastStartTime", seen.started),
+        ("LastHeartbeat", seen.heartbeat),
+        ("Alive", seen.alive),
+        ("SystemDecommissioned", "false".into()),
+        ("ClusterDecommissioned", "false".into()),
+        ("TabletNum", tablets.into()),
+        ("DataUsedCapacity", "0.000 B".into()),
+        ("AvailCapacity", "1.000 TB".into()),
+        ("TotalCapacity", "1.000 TB".into()),
+        ("UsedPct", "0.00 %".into()),
+        ("MaxDiskUsedPct", "0.00 %".into()),
+        ("ErrMsg", seen.error),
+        ("Version", version.into()),
+        ("Status", "{}".into()),
+        ("DataTotalCapacity", "1.000 TB".into()),
+        ("DataUsedPct", "0.00 %".into()),
+        ("CpuCores", "1".into()),
+        ("MemLimit", "1.000GB".into()),
+        ("NumRunningQueries", "0".into()),
+        ("MemUsedPct", "0.00 %".into()),
+        ("CpuUsedPct", "0.0 %".into()),
+        ("DataCacheMetrics", "N/A".into()),
+        ("Location", String::new()),
+        ("StatusCode", if member.is_alive { "OK" } else { "DISCONNECTED" }.into()),
+    ]
 }
 
-fn doris_backend(ip: &str, http: &str, started: &str, now: &str, tablets: &str, version: &str) -> Grid {
-    Grid::of_row([
-        ("BackendId", "10001"),
-        ("Host", ip),
-        ("HeartbeatPort", "0"),
-        ("BePort", "0"),
-        ("HttpPort", http),
-        ("BrpcPort", "0"),
-        ("ArrowFlightSqlPort", "-1"),
-        ("LastStartTime", started),
-        ("LastHeartbeat", now),
-        ("Alive", "true"),
-        ("SystemDecommissioned", "false"),
-        ("TabletNum", tablets),
-        ("DataUsedCapacity", "0.000 "),
-        ("TrashUsedCapacity", "0.000 "),
-        ("AvailCapacity", "1.000 TB"),
-        ("TotalCapacity", "1.000 TB"),
-        ("UsedPct", "0.00 %"),
-        ("MaxDiskUsedPct", "0.00 %"),
-        ("RemoteUsedCapacity", "0.000 "),
-        ("Tag", "{\"location\" : \"default\"}"),
-        ("ErrMsg", ""),
-        ("Version", version),
-        ("Status", "{}"),
-        ("HeartbeatFailureCounter", "0"),
-        ("CpuCores", "1"),
-        ("Memory", "1.00 GB"),
-        ("RunningTasks", "0"),
-        ("NodeRole", "mix"),
-    ])
+fn doris_backend(node: Backend, member: &Member, tablets: &str, version: &str) -> [(&'static str, String); 28] {
+    let seen = Seen::of(member);
+    [
+        ("BackendId", node.id().to_string()),
+        ("Host", node.http.ip().to_string()),
+        ("HeartbeatPort", "0".into()),
+        ("BePort", "0".into()),
+        ("HttpPort", node.http.port().to_string()),
+        ("BrpcPort", "0".into()),
+        ("ArrowFlightSqlPort", "-1".into()),
+        ("LastStartTime", seen.started),
+        ("LastHeartbeat", seen.heartbeat),
+        ("Alive", seen.alive),
+        ("SystemDecommissioned", "false".into()),
+        ("TabletNum", tablets.into()),
+        ("DataUsedCapacity", "0.000 ".into()),
+        ("TrashUsedCapacity", "0.000 ".into()),
+        ("AvailCapacity", "1.000 TB".into()),
+        ("TotalCapacity", "1.000 TB".into()),
+        ("UsedPct", "0.00 %".into()),
+        ("MaxDiskUsedPct", "0.00 %".into()),
+        ("RemoteUsedCapacity", "0.000 ".into()),
+        ("Tag", "{\"location\" : \"default\"}".into()),
+        ("ErrMsg", seen.error),
+        ("Version", version.into()),
+        ("Status", "{}".into()),
+        ("HeartbeatFailureCounter", member.misses.to_string()),
+        ("CpuCores", "1".into()),
+        ("Memory", "1.00 GB".into()),
+        ("RunningTasks", "0".into()),
+        ("NodeRole", "mix".into()),
+    ]
 }
 
 /// `SHOW PROCESSLIST`.

@@ -13,25 +13,13 @@ use crate::cluster::Cluster;
 use crate::table::EngineKind;
 use sqlparser::tokenizer::Token;
 
-/// Addresses of a sandbox's nodes.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Nodes {
-    /// The frontend's HTTP interface.
-    pub(crate) frontend: SocketAddr,
-    /// The backend's HTTP interface.
-    pub(crate) backend: SocketAddr,
-    /// The frontend's MySQL interface.
-    pub(crate) query: SocketAddr,
-}
-
 /// What all sessions of a frontend share.
 #[derive(Debug)]
 pub(crate) struct Server {
     pub(crate) kind: EngineKind,
     pub(crate) cluster: Arc<Cluster>,
-    pub(crate) nodes: Nodes,
-    /// When the frontend began, ms since the epoch.
-    pub(crate) started_ms: i64,
+    /// Which frontend it is.
+    pub(crate) frontend: usize,
     connected: Mutex<BTreeMap<u32, Connected>>,
 }
 
@@ -44,9 +32,14 @@ pub(crate) struct Connected {
 }
 
 impl Server {
-    pub(crate) fn new(kind: EngineKind, cluster: Arc<Cluster>, nodes: Nodes) -> Self {
-        let started_ms = cluster.clock.now_ms();
-        Self { kind, cluster, nodes, started_ms, connected: Mutex::default() }
+    pub(crate) fn new(kind: EngineKind, cluster: Arc<Cluster>, frontend: usize) -> Self {
+        Self { kind, cluster, frontend, connected: Mutex::default() }
+    }
+
+    /// Where the leader's HTTP interface is, or was last, if this frontend doesn't lead.
+    pub(crate) fn leader_elsewhere(&self) -> Option<SocketAddr> {
+        let nodes = &self.cluster.nodes;
+        (nodes.leader() != Some(self.frontend)).then(|| nodes.last_leader().http)
     }
 
     pub(crate) fn connected(&self) -> MutexGuard<'_, BTreeMap<u32, Connected>> {

@@ -1,6 +1,5 @@
 //! A StarRocks backend: holds the context of each label from begin to prepare.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,18 +12,15 @@ use crate::cluster::{Cluster, StepError};
 use crate::faults::{Call, Node, under};
 use crate::http::{HangUp, HttpRequest, HttpResponse, Object, header, path_pieces, query_parameter, text};
 use crate::loader::Loader;
+use crate::nodes::Backend;
 use crate::profile::Profile;
-use crate::transactions::{Begin, BeginRefused, Counts, StepRefused, Transaction};
+use crate::transactions::{Begin, BeginRefused, Coordinator, Counts, StepRefused, Transaction};
 
 /// Longest life of a transaction (`max_stream_load_timeout_second`).
 const TIMEOUT_MAX_SECONDS: u64 = 259_200;
 
-/// Answers a request. `own` is the address that error logs are fetched from.
-pub(crate) async fn answer(
-    cluster: Arc<Cluster>,
-    own: SocketAddr,
-    request: HttpRequest,
-) -> Result<HttpResponse, HangUp> {
+/// Answers a request.
+pub(crate) async fn answer(cluster: Arc<Cluster>, own: Backend, request: HttpRequest) -> Result<HttpResponse, HangUp> {
     let pieces = path_pieces(&request);
     let pieces: Vec<&str> = pieces.iter().map(String::as_str).collect();
     let put = request.method() == Method::PUT;
@@ -53,12 +49,12 @@ pub(crate) async fn answer(
                 ["api", database, table, _] => {
                     load::stream_load(&cluster, own, request, database, table, &faults).await
                 }
-                _ => load::load(&cluster, request, &faults).await,
+                _ => load::load(&cluster, own, request, &faults).await,
             },
-            Call::Begin => Ok(begin(&cluster, &headers)),
+            Call::Begin => Ok(begin(&cluster, own, &headers)),
             Call::Prepare => Ok(prepare(&cluster, own, &headers).await),
             Call::Commit => Ok(commit(&cluster, own, &headers).await),
-            Call::Rollback => Ok(rollback(&cluster, &headers).await),
+            Call::Rollback => Ok(rollback(&cluster, own, &headers).await),
             Call::State | Call::Cancel | Call::Query => Ok(text(StatusCode::NOT_FOUND, "Not Found")),
         }
     })
@@ -115,7 +111,7 @@ pub(super) fn begin_refused(
     }
 }
 
-fn begin(cluster: &Cluster, headers: &HeaderMap) -> HttpResponse {
+fn begin(cluster: &Cluster, own: Backend, headers: &HeaderMap) -> HttpResponse {
     if let Some(refusal) = refuse_login(cluster.login(headers)) {
         return refusal;
     }
@@ -129,7 +125,7 @@ fn begin(cluster: &Cluster, headers: &HeaderMap) -> HttpResponse {
         let message = format!("Label format error. regex: ^[-\\w]{{1,128}}$, label: {label}");
         return backend_failed("ANALYSIS_ERROR", &message);
     }
-    if cluster.memory.context(label).is_some() {
+    if cluster.memory.context(own, label).is_some() {
         let body = status("LABEL_ALREADY_EXISTS", "").with("Label", label).with("ExistingJobStatus", "");
         return backend_reply(&body);
     }
@@ -141,11 +137,12 @@ fn begin(cluster: &Cluster, headers: &HeaderMap) -> HttpResponse {
         (Err(refusal), _) | (_, Err(refusal)) => return backend_reply(&refusal),
     };
     let timeout = timeout.map_or(cluster.settings.load_timeout, Duration::from_secs);
-    match cluster.begin(&Begin { database, table: table_name, label, timeout }) {
+    let coordinator = Coordinator::Backend(own.index);
+    match cluster.begin(&Begin { database, table: table_name, label, coordinator, timeout }) {
         Ok(transaction) => {
             let body = status("OK", "").with("Label", label).with("TxnId", transaction.id).with("BeginTxnTimeMs", 0);
             let idle_ms = idle.map(|s| i64::try_from(s * 1000).unwrap_or(i64::MAX));
-            cluster.memory.add(Context::new(transaction, table, idle_ms));
+            cluster.memory.add(own, Context::new(transaction, table, idle_ms));
             backend_reply(&body)
         }
         Err(refused) => {
@@ -157,9 +154,9 @@ fn begin(cluster: &Cluster, headers: &HeaderMap) -> HttpResponse {
 }
 
 /// The context that a call names, if it may go on.
-pub(super) fn context(cluster: &Cluster, headers: &HeaderMap) -> Result<Arc<Context>, Object> {
+pub(super) fn context(cluster: &Cluster, own: Backend, headers: &HeaderMap) -> Result<Arc<Context>, Object> {
     let label = header(headers, "label").unwrap_or_default();
-    let Some(context) = cluster.memory.context(label) else {
+    let Some(context) = cluster.memory.context(own, label) else {
         let message = format!("transaction with label {label} not exists");
         return Err(status("TXN_NOT_EXISTS", &message));
     };
@@ -203,10 +200,10 @@ fn obstacle(work: &Work) -> Option<(&'static str, String)> {
 }
 
 /// `http://backend/api/_load_error_log?file=…` of a load's rejected rows, if it has any.
-pub(super) fn error_url(cluster: &Cluster, own: SocketAddr, id: i64, loader: Option<&Loader>) -> Option<String> {
+pub(super) fn error_url(cluster: &Cluster, own: Backend, id: i64, loader: Option<&Loader>) -> Option<String> {
     let lines = loader.map(Loader::error_log).filter(|lines| !lines.is_empty())?;
     let file = cluster.error_logs.keep(id, lines);
-    Some(format!("http://{own}/api/_load_error_log?file={file}"))
+    Some(format!("http://{}/api/_load_error_log?file={file}", own.http))
 }
 
 /// The counts of a prepared or committed load.
@@ -223,8 +220,8 @@ fn counted(body: Object, counts: Counts) -> Object {
         .with("CommitAndPublishTimeMs", 0)
 }
 
-async fn prepare(cluster: &Cluster, own: SocketAddr, headers: &HeaderMap) -> HttpResponse {
-    let context = match context(cluster, headers) {
+async fn prepare(cluster: &Cluster, own: Backend, headers: &HeaderMap) -> HttpResponse {
+    let context = match context(cluster, own, headers) {
         Ok(context) => context,
         Err(refusal) => return backend_reply(&refusal),
     };
@@ -245,7 +242,7 @@ async fn prepare(cluster: &Cluster, own: SocketAddr, headers: &HeaderMap) -> Htt
 /// Prepares a label; its context is gone afterwards, whatever came of it.
 async fn finish(
     cluster: &Cluster,
-    own: SocketAddr,
+    own: Backend,
     context: &Context,
     work: &mut Work,
     life: Duration,
@@ -288,8 +285,8 @@ async fn finish(
 }
 
 /// Commit of a label that was never prepared: one phase.
-async fn commit(cluster: &Arc<Cluster>, own: SocketAddr, headers: &HeaderMap) -> HttpResponse {
-    let context = match context(cluster, headers) {
+async fn commit(cluster: &Arc<Cluster>, own: Backend, headers: &HeaderMap) -> HttpResponse {
+    let context = match context(cluster, own, headers) {
         Ok(context) => context,
         Err(refusal) => return backend_reply(&refusal),
     };
@@ -310,9 +307,9 @@ async fn commit(cluster: &Arc<Cluster>, own: SocketAddr, headers: &HeaderMap) ->
     }
 }
 
-async fn rollback(cluster: &Cluster, headers: &HeaderMap) -> HttpResponse {
+async fn rollback(cluster: &Cluster, own: Backend, headers: &HeaderMap) -> HttpResponse {
     let label = header(headers, "label").unwrap_or_default();
-    let Some(context) = cluster.memory.context(label) else {
+    let Some(context) = cluster.memory.context(own, label) else {
         let message = format!("transaction with label {label} not exists");
         return backend_failed("TXN_NOT_EXISTS", &message);
     };

@@ -18,8 +18,9 @@ use crate::http::{
     HangUp, HttpRequest, HttpResponse, Object, content_length, header, json, path_pieces, query_parameter, read_small,
     text,
 };
+use crate::nodes::Backend;
 use crate::sql::Server;
-use crate::transactions::{State, StepRefused, Transaction};
+use crate::transactions::{Coordinator, State, StepRefused, Transaction};
 
 /// Largest POST body that a frontend collects.
 const POST_MAX_BYTES: u64 = 100 * 65_536;
@@ -27,7 +28,7 @@ const POST_MAX_BYTES: u64 = 100 * 65_536;
 /// What a frontend does with a request.
 enum Decision {
     Answer(HttpResponse),
-    Redirect(Call),
+    Redirect(Call, SocketAddr),
     Act(Call, Act),
 }
 
@@ -42,14 +43,16 @@ enum Act {
 
 /// Answers a request.
 pub(crate) async fn answer(server: Arc<Server>, request: HttpRequest) -> Result<HttpResponse, HangUp> {
-    let (cluster, backend) = (&server.cluster, server.nodes.backend);
+    let cluster = &server.cluster;
     let pieces = path_pieces(&request);
     let pieces: Vec<&str> = pieces.iter().map(String::as_str).collect();
     let method = request.method().clone();
-    let location = redirect_target(backend, &request);
+    let path = request.uri().path_and_query().map_or("/", |p| p.as_str()).to_owned();
     let publish_wait = header(request.headers(), "timeout").and_then(|t| t.parse().ok()).map(Duration::from_secs);
     let decision = if let Some(refusal) = refuse_login(cluster.login(request.headers())) {
         Decision::Answer(refusal)
+    } else if let Some(leader) = server.leader_elsewhere().filter(|_| is_for_leader(&pieces)) {
+        Decision::Answer(redirect(leader, &path))
     } else {
         match (method, pieces.as_slice()) {
             (Method::POST | Method::PUT, ["api", "transaction", op]) => transaction_call(cluster, request, op).await,
@@ -75,9 +78,9 @@ pub(crate) async fn answer(server: Arc<Server>, request: HttpRequest) -> Result<
     };
     match decision {
         Decision::Answer(response) => Ok(response),
-        Decision::Redirect(call) => {
+        Decision::Redirect(call, backend) => {
             let faults = cluster.faults.take(call, Node::Frontend, false);
-            under(&faults, refuse, async { Ok(redirect(&location)) }).await
+            under(&faults, refuse, async { Ok(redirect(backend, &path)) }).await
         }
         Decision::Act(call, act) => {
             let faults = cluster.faults.take(call, Node::Frontend, true);
@@ -86,16 +89,16 @@ pub(crate) async fn answer(server: Arc<Server>, request: HttpRequest) -> Result<
     }
 }
 
-/// The same path on the backend, without credentials.
-fn redirect_target(backend: SocketAddr, request: &HttpRequest) -> String {
-    let path = request.uri().path_and_query().map_or("/", |p| p.as_str());
-    format!("http://{backend}{path}")
+/// What followers leave to the leader. Plain Stream Load isn't among it: any frontend sends it to a backend.
+fn is_for_leader(pieces: &[&str]) -> bool {
+    matches!(pieces, ["api", "transaction", _] | ["api", _, "get_load_state"] | ["api", _, _, "_cancel"])
 }
 
-fn redirect(location: &str) -> HttpResponse {
+/// The same path on another node, without credentials.
+fn redirect(node: SocketAddr, path: &str) -> HttpResponse {
     let mut response = Response::new(Full::new(Bytes::new()));
     *response.status_mut() = StatusCode::TEMPORARY_REDIRECT;
-    if let Ok(value) = location.parse() {
+    if let Ok(value) = format!("http://{node}{path}").parse() {
         response.headers_mut().insert(LOCATION, value);
     }
     response
@@ -145,27 +148,59 @@ async fn transaction_call(cluster: &Cluster, request: HttpRequest, op: &str) -> 
 
 async fn by_label_state(cluster: &Cluster, call: Call, database: &str, label: &str) -> Decision {
     match call {
-        Call::Begin => {
-            cluster.memory.remember_node(label);
-            Decision::Redirect(call)
-        }
+        Call::Begin => match allocate(cluster, database, label) {
+            Some(backend) => Decision::Redirect(call, backend.http),
+            None => no_backend(),
+        },
         Call::Commit | Call::Rollback => match cluster.newest(database, label).await {
             None => failed(&format!("No transaction found with db[{database}] and label[{label}]")),
-            Some(found) if found.state == State::Prepare => Decision::Redirect(call),
+            Some(found) if found.state == State::Prepare => to_node(cluster, call, label, Some(&found)),
             Some(found) if call == Call::Commit => Decision::Act(call, Act::Commit(found)),
             Some(found) => Decision::Act(call, Act::Rollback(found)),
         },
         Call::Load | Call::Prepare | Call::State | Call::Cancel | Call::Query => {
-            // The coordinator is in the transaction's state, too, when the cache has lost it.
-            if cluster.knows_label(database, label) || cluster.memory.knows_node(label) {
-                return Decision::Redirect(call);
+            match cluster.by_label(database, label).first() {
+                None if cluster.memory.node(label).is_none() => failed(&format!(
+                    "Can't find the transaction with db [{database}] and label[{label}]. The possible reasons: 1. FE \
+                     leader is started or switched; 2. The transaction timeouts and is cleaned."
+                )),
+                found => to_node(cluster, call, label, found),
             }
-            failed(&format!(
-                "Can't find the transaction with db [{database}] and label[{label}]. The possible reasons: 1. FE leader \
-                 is started or switched; 2. The transaction timeouts and is cleaned."
-            ))
         }
     }
+}
+
+/// The backend for a `begin`. A label that is known stays where it is as long as that backend runs, or has its
+/// transaction in PREPARE.
+fn allocate(cluster: &Cluster, database: &str, label: &str) -> Option<Backend> {
+    let owns = |backend: Backend| {
+        let newest = cluster.by_label(database, label).into_iter().next();
+        newest.is_some_and(|t| t.state == State::Prepare && t.coordinator == Coordinator::Backend(backend.index))
+    };
+    let known = cluster.memory.node(label).map(|index| cluster.nodes.backend(index));
+    let known = known.filter(|backend| cluster.nodes.is_alive(*backend) || owns(*backend));
+    let backend = known.or_else(|| cluster.nodes.choose_backend())?;
+    cluster.memory.remember_node(label, backend);
+    Some(backend)
+}
+
+/// To the backend of a label: the remembered one, else the one in the transaction's state.
+fn to_node(cluster: &Cluster, call: Call, label: &str, found: Option<&Transaction>) -> Decision {
+    let index = cluster.memory.node(label).or(match found.map(|t| t.coordinator) {
+        Some(Coordinator::Backend(index)) => Some(index),
+        Some(Coordinator::Frontend) | None => None,
+    });
+    match index {
+        Some(index) => Decision::Redirect(call, cluster.nodes.backend(index).http),
+        None => {
+            failed(&format!("The source type for transaction stream load with label[{label}] should be BE, but is FE."))
+        }
+    }
+}
+
+fn no_backend() -> Decision {
+    let message = "class com.starrocks.common.DdlException: No backend alive.";
+    Decision::Answer(frontend_reply(&super::status("FAILED", message)))
 }
 
 /// A frontend collects the body of a POST and wants JSON in it, if there is one. It never sends `100 Continue`, so a
@@ -197,7 +232,10 @@ fn stream_load(cluster: &Cluster, request: &HttpRequest, database: &str, table: 
     if cluster.table(database, table).is_none() {
         return failed(&format!("unknown table \"{database}.{table}\""));
     }
-    Decision::Redirect(Call::Load)
+    match cluster.nodes.choose_backend() {
+        Some(backend) => Decision::Redirect(Call::Load, backend.http),
+        None => no_backend(),
+    }
 }
 
 async fn perform(server: &Server, act: Act, publish_wait: Option<Duration>) -> HttpResponse {

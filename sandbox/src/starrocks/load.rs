@@ -1,6 +1,5 @@
 //! A StarRocks backend's bodies: `load` of the transaction interface and plain `_stream_load`.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,12 +12,13 @@ use crate::cluster::Cluster;
 use crate::faults::FaultKind;
 use crate::http::{HangUp, HttpRequest, HttpResponse, Object, content_length, header};
 use crate::loader::Loader;
+use crate::nodes::Backend;
 use crate::options::{Door, LoadOptions};
 use crate::plan::{Plan, now_text};
 use crate::profile::Profile;
 use crate::pump::{BodyEnd, pump};
 use crate::table::{EngineKind, Table};
-use crate::transactions::{Begin, BeginRefused, Counts, Transaction};
+use crate::transactions::{Begin, BeginRefused, Coordinator, Counts, Transaction};
 
 /// A load that is refused when its headers have arrived.
 struct Refusal {
@@ -35,11 +35,12 @@ fn refusal(code: &'static str, message: impl Into<String>) -> Refusal {
 /// One body of a label.
 pub(super) async fn load(
     cluster: &Cluster,
+    own: Backend,
     request: HttpRequest,
     faults: &[FaultKind],
 ) -> Result<HttpResponse, HangUp> {
     let headers = request.headers().clone();
-    let context = match context(cluster, &headers) {
+    let context = match context(cluster, own, &headers) {
         Ok(context) => context,
         Err(refusal) => return Ok(backend_reply(&refusal)),
     };
@@ -53,7 +54,7 @@ pub(super) async fn load(
     let started = Instant::now();
     let Work { loader: Some(loader), is_broken, .. } = &mut *work else { return Err(HangUp) };
     let before = loader.counts().bytes;
-    let end = pump(cluster, request.into_body(), loader, &context.transaction, &context.table, faults).await;
+    let end = pump(cluster, own, request.into_body(), loader, &context.transaction, &context.table, faults).await;
     let bytes = loader.counts().bytes - before;
     context.touch(cluster.clock.now_ms());
     match end {
@@ -150,7 +151,7 @@ fn check_size(
 /// `_stream_load`: begin, load and commit in one request.
 pub(super) async fn stream_load(
     cluster: &Arc<Cluster>,
-    own: SocketAddr,
+    own: Backend,
     request: HttpRequest,
     database: &str,
     table_name: &str,
@@ -174,7 +175,9 @@ pub(super) async fn stream_load(
         Ok(seconds) => seconds.map_or(cluster.settings.load_timeout, Duration::from_secs),
         Err(refusal) => return Ok(backend_reply(&refusal)),
     };
-    let transaction = match cluster.begin(&Begin { database, table: table_name, label: &label, timeout }) {
+    let coordinator = Coordinator::Backend(own.index);
+    let begin = Begin { database, table: table_name, label: &label, coordinator, timeout };
+    let transaction = match cluster.begin(&begin) {
         Ok(transaction) => transaction,
         Err(refused) => return Ok(label_used(cluster.profile, &label, &refused)),
     };
@@ -186,7 +189,7 @@ pub(super) async fn stream_load(
             return Ok(fail(id, &message, none));
         }
     };
-    let end = pump(cluster, request.into_body(), &mut loader, &transaction, &table, faults).await;
+    let end = pump(cluster, own, request.into_body(), &mut loader, &transaction, &table, faults).await;
     let failure = match end {
         BodyEnd::Whole => loader.verdict().err().or_else(|| empty(&loader)),
         BodyEnd::Lost => return Err(HangUp),

@@ -6,9 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Mutex as AsyncMutex;
 
 use crate::loader::Loader;
+use crate::nodes::Backend;
 use crate::options::LoadOptions;
 use crate::table::Table;
-use crate::transactions::Transaction;
+use crate::transactions::{Coordinator, Transaction};
 
 /// Labels whose backend a frontend remembers (`transaction_stream_load_coordinator_cache_capacity`).
 const NODES_MAX: usize = 4096;
@@ -16,8 +17,10 @@ const NODES_MAX: usize = 4096;
 /// A backend's context of a transaction in PREPARE, and a frontend's memory of which backend has it.
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
-    contexts: Mutex<HashMap<String, Arc<Context>>>,
-    nodes: Mutex<VecDeque<String>>,
+    /// By backend and label.
+    contexts: Mutex<HashMap<(usize, String), Arc<Context>>>,
+    /// The backends of labels, the label that was remembered last at the end.
+    nodes: Mutex<VecDeque<(String, usize)>>,
     /// Ids of transactions that were prepared before the frontend restarted.
     older_than_frontend: Mutex<HashSet<i64>>,
 }
@@ -66,19 +69,21 @@ impl Context {
 }
 
 impl Memory {
-    pub(crate) fn context(&self, label: &str) -> Option<Arc<Context>> {
-        lock(&self.contexts).get(label).cloned()
+    pub(crate) fn context(&self, backend: Backend, label: &str) -> Option<Arc<Context>> {
+        lock(&self.contexts).get(&(backend.index, label.to_owned())).cloned()
     }
 
-    pub(crate) fn add(&self, context: Context) {
-        lock(&self.contexts).insert(context.transaction.label.clone(), Arc::new(context));
+    pub(crate) fn add(&self, backend: Backend, context: Context) {
+        lock(&self.contexts).insert((backend.index, context.transaction.label.clone()), Arc::new(context));
     }
 
     /// Removes the context of one transaction; a successor under the same label stays.
     pub(crate) fn remove(&self, transaction: &Transaction) {
+        let Coordinator::Backend(index) = transaction.coordinator else { return };
+        let key = (index, transaction.label.clone());
         let mut contexts = lock(&self.contexts);
-        if contexts.get(&transaction.label).is_some_and(|c| c.transaction.id == transaction.id) {
-            contexts.remove(&transaction.label);
+        if contexts.get(&key).is_some_and(|c| c.transaction.id == transaction.id) {
+            contexts.remove(&key);
         }
     }
 
@@ -99,20 +104,23 @@ impl Memory {
         dropped
     }
 
-    pub(crate) fn forget_contexts(&self) {
-        lock(&self.contexts).clear();
+    /// A backend's process ends: its contexts are gone.
+    pub(crate) fn forget_contexts(&self, backend: usize) {
+        lock(&self.contexts).retain(|(index, _), _| *index != backend);
     }
 
-    pub(crate) fn remember_node(&self, label: &str) {
+    pub(crate) fn remember_node(&self, label: &str, backend: Backend) {
         let mut nodes = lock(&self.nodes);
+        nodes.retain(|(known, _)| known != label);
         if nodes.len() == NODES_MAX {
             nodes.pop_front();
         }
-        nodes.push_back(label.to_owned());
+        nodes.push_back((label.to_owned(), backend.index));
     }
 
-    pub(crate) fn knows_node(&self, label: &str) -> bool {
-        lock(&self.nodes).iter().any(|known| known == label)
+    /// The backend of a label.
+    pub(crate) fn node(&self, label: &str) -> Option<usize> {
+        lock(&self.nodes).iter().rev().find(|(known, _)| known == label).map(|(_, index)| *index)
     }
 
     /// What a frontend's restart does to its memory; `prepared` are the transactions that it finds in its journal.

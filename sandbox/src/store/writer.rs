@@ -16,7 +16,7 @@ use crate::options::Op;
 use crate::rows::RowChunk;
 use crate::sql::register_functions;
 use crate::table::Table;
-use crate::transactions::{Counts, State, Transaction};
+use crate::transactions::{Coordinator, Counts, State, Transaction};
 use crate::update::Update;
 
 /// Commands that share one SQLite commit.
@@ -313,6 +313,7 @@ fn read_transactions(connection: &Connection, database: &str) -> Result<Vec<Tran
             database: database.to_owned(),
             label: row.get(1)?,
             table: row.get(2)?,
+            coordinator: Coordinator::Backend(0),
             state,
             reason: row.get(4)?,
             begun_ms: row.get(5)?,

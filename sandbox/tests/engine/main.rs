@@ -7,5 +7,6 @@ mod profiles;
 mod questions;
 mod starrocks;
 mod support;
+mod topology;
 mod types;
 mod wire;

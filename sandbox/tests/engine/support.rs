@@ -64,10 +64,20 @@ pub(crate) async fn call(
     Ok(Answer { status, location, text: String::from_utf8(body.to_vec()).unwrap() })
 }
 
+/// Where a redirect leads; it has to be the same path.
+pub(crate) fn target(redirect: &Answer, path: &str) -> SocketAddr {
+    let location = redirect.location.as_deref().expect("no Location");
+    let rest = location.strip_prefix("http://").unwrap_or_else(|| panic!("{location}"));
+    let (authority, rest) = rest.split_at(rest.find('/').unwrap());
+    assert_eq!(rest, path, "{location}");
+    authority.rsplit('@').next().unwrap().parse().unwrap_or_else(|_| panic!("{location}"))
+}
+
 /// The header of user root without a password.
 pub(crate) const ROOT: (&str, &str) = ("authorization", "Basic cm9vdDo=");
 
-/// A client of one sandbox: asks the frontend without a body and goes where it is sent with the body.
+/// A client of one sandbox: asks the first frontend without a body and goes where it is sent, to a backend with the
+/// body.
 pub(crate) struct Client<'a>(pub(crate) &'a Sandbox);
 
 impl Client<'_> {
@@ -80,13 +90,27 @@ impl Client<'_> {
     ) -> Result<Answer, hyper::Error> {
         let mut all = vec![ROOT];
         all.extend_from_slice(headers);
-        let first = call(self.0.frontend, method.clone(), path, &all, "").await?;
-        if first.status != 307 {
-            return Ok(first);
+        self.send_to(self.0.frontend, method, path, &all, body).await
+    }
+
+    /// The same beginning at any node. A follower sends to the leader, which may send to a backend.
+    pub(crate) async fn send_to(
+        &self,
+        mut node: SocketAddr,
+        method: Method,
+        path: &str,
+        headers: Headers<'_>,
+        body: &str,
+    ) -> Result<Answer, hyper::Error> {
+        for _hop in 0..3 {
+            let own_body = if self.0.backends.contains(&node) { body.to_owned() } else { String::new() };
+            let answer = call(node, method.clone(), path, headers, own_body).await?;
+            if answer.status != 307 {
+                return Ok(answer);
+            }
+            node = target(&answer, path);
         }
-        let target = first.location.unwrap();
-        assert!(target.ends_with(&format!("{}{path}", self.0.backend)), "{target}");
-        call(self.0.backend, method, path, &all, body.to_owned()).await
+        panic!("more than two redirects");
     }
 
     /// A transaction call of StarRocks on database `d`, table `t`.

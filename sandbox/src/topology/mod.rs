@@ -1,5 +1,9 @@
-//! The nodes of a sandbox: a frontend with HTTP and MySQL interfaces, a backend and the admin port, each on a loopback
+//! The nodes of a sandbox: frontends with HTTP and MySQL interfaces, backends and the admin port, each on a loopback
 //! port of its own.
+
+mod door;
+mod listen;
+mod machines;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -14,14 +18,17 @@ use crate::admin::{self, TransactionView};
 use crate::auth::Account;
 use crate::cluster::Cluster;
 use crate::ddl::{self, DdlError};
-use crate::faults::{Fault, FaultCount};
-use crate::http::{bind, serve};
+use crate::faults::{Fault, FaultCount, Node};
+use crate::http::serve;
 use crate::profile::{Profile, VersionError};
 use crate::settings::Settings;
-use crate::sql::{Nodes, Server};
 use crate::store::{StoreError, definitions};
 use crate::table::EngineKind;
-use crate::{doris, mysql, starrocks};
+
+pub(crate) use machines::Machines;
+pub use machines::{NodeError, NodeView};
+
+use listen::{Listeners, Ports, listen};
 
 /// How often the clock is read to see whether a sweep is due.
 const TICK: Duration = Duration::from_millis(200);
@@ -59,10 +66,9 @@ pub struct Builder {
     dir: Option<PathBuf>,
     user: String,
     password: String,
-    frontend_port: u16,
-    backend_port: u16,
-    admin_port: u16,
-    query_port: u16,
+    frontends: usize,
+    backends: usize,
+    ports: Ports,
     profile: Profile,
     settings: Settings,
     /// Settings were changed.
@@ -78,10 +84,9 @@ impl Builder {
             dir: None,
             user: "root".to_owned(),
             password: String::new(),
-            frontend_port: 0,
-            backend_port: 0,
-            admin_port: 0,
-            query_port: 0,
+            frontends: 1,
+            backends: 1,
+            ports: Ports { frontend: 0, backend: 0, admin: 0, query: 0 },
             profile,
             settings: Settings::of(profile),
             is_set: false,
@@ -111,17 +116,33 @@ impl Builder {
         self
     }
 
-    /// Ports of frontend, backend and admin; 0, the default, picks a free one.
+    /// How many frontends there are, the leader first; one unless set, and at least one.
     #[must_use]
-    pub fn ports(mut self, frontend: u16, backend: u16, admin: u16) -> Self {
-        (self.frontend_port, self.backend_port, self.admin_port) = (frontend, backend, admin);
+    pub fn frontends(mut self, count: usize) -> Self {
+        self.frontends = count.max(1);
         self
     }
 
-    /// Port of the frontend's MySQL interface; 0, the default, picks a free one.
+    /// How many backends there are; one unless set, and at least one.
+    #[must_use]
+    pub fn backends(mut self, count: usize) -> Self {
+        self.backends = count.max(1);
+        self
+    }
+
+    /// Ports of frontend, backend and admin; 0, the default, picks a free one. Further nodes get the ports behind a
+    /// given one.
+    #[must_use]
+    pub fn ports(mut self, frontend: u16, backend: u16, admin: u16) -> Self {
+        self.ports = Ports { frontend, backend, admin, ..self.ports };
+        self
+    }
+
+    /// Port of the frontend's MySQL interface; 0, the default, picks a free one. Further frontends get the ports
+    /// behind a given one.
     #[must_use]
     pub fn query_port(mut self, port: u16) -> Self {
-        self.query_port = port;
+        self.ports.query = port;
         self
     }
 
@@ -171,55 +192,34 @@ impl Builder {
             }
             schema.add_database(&database);
         }
-        let (frontend_listener, frontend) =
-            bind(self.frontend_port).await.map_err(io(&format!("listen on port {}", self.frontend_port)))?;
-        let (backend_listener, backend) =
-            bind(self.backend_port).await.map_err(io(&format!("listen on port {}", self.backend_port)))?;
-        let (admin_listener, admin) =
-            bind(self.admin_port).await.map_err(io(&format!("listen on port {}", self.admin_port)))?;
-        let (query_listener, query) =
-            bind(self.query_port).await.map_err(io(&format!("listen on port {}", self.query_port)))?;
+        let listeners = Listeners::bind(self.ports, self.frontends, self.backends).await?;
+        let (admin_listener, admin) = listen(self.ports.admin).await?;
+        let addresses = listeners.addresses();
         let account = Account { user: self.user, password: self.password };
-        let cluster = Cluster::open(self.profile, self.settings, account, schema, &dir)?;
+        let cluster = Cluster::open(self.profile, self.settings, account, schema, addresses.clone(), &dir)?;
 
         let (stop, stopped) = watch::channel(false);
-        let mut tasks = Vec::new();
-        let kind = self.kind;
-        let server = Arc::new(Server::new(kind, Arc::clone(&cluster), Nodes { frontend, backend, query }));
-        let s = Arc::clone(&server);
-        tasks.push(tokio::spawn(serve(frontend_listener, stopped.clone(), move |request| {
-            let server = Arc::clone(&s);
-            async move {
-                match kind {
-                    EngineKind::StarRocks => starrocks::frontend::answer(server, request).await,
-                    EngineKind::Doris => doris::frontend::answer(server, request).await,
-                }
-            }
-        })));
-        let c = Arc::clone(&cluster);
-        tasks.push(tokio::spawn(serve(backend_listener, stopped.clone(), move |request| {
-            let cluster = Arc::clone(&c);
-            async move {
-                match kind {
-                    EngineKind::StarRocks => starrocks::backend::answer(cluster, backend, request).await,
-                    EngineKind::Doris => doris::backend::answer(cluster, backend, request).await,
-                }
-            }
-        })));
-        let c = Arc::clone(&cluster);
-        tasks.push(tokio::spawn(serve(admin_listener, stopped.clone(), move |request| {
-            admin::answer(Arc::clone(&c), request)
-        })));
-        tasks.push(tokio::spawn(mysql::serve(query_listener, stopped.clone(), server)));
-        tasks.push(tokio::spawn(housekeeping(Arc::clone(&cluster), stopped)));
+        let doors = listeners.open(&cluster, &stopped);
+        let machines = Arc::new(Machines::new(Arc::clone(&cluster), doors));
+        let (c, m) = (Arc::clone(&cluster), Arc::clone(&machines));
+        let tasks = vec![
+            tokio::spawn(serve(admin_listener, stopped.clone(), move |request| {
+                admin::answer(Arc::clone(&c), Arc::clone(&m), request)
+            })),
+            tokio::spawn(housekeeping(Arc::clone(&cluster), stopped)),
+        ];
         Ok(Sandbox {
-            kind,
+            kind: self.kind,
             profile: cluster.profile,
-            frontend,
-            backend,
-            query,
+            frontend: addresses.frontends[0].http,
+            backend: addresses.backends[0],
+            query: addresses.frontends[0].query,
             admin,
+            frontends: addresses.frontends.iter().map(|f| f.http).collect(),
+            backends: addresses.backends,
+            queries: addresses.frontends.iter().map(|f| f.query).collect(),
             cluster,
+            machines,
             stop,
             tasks,
             _temporary: temporary,
@@ -227,12 +227,13 @@ impl Builder {
     }
 }
 
-/// Sweeps and cleans by the sandbox's clock.
+/// Looks after nodes, sweeps and cleans by the sandbox's clock.
 async fn housekeeping(cluster: Arc<Cluster>, mut stopped: watch::Receiver<bool>) {
     let millis = crate::clock::millis;
     let (sweep_ms, clean_ms) = (millis(cluster.settings.sweep_interval), millis(cluster.settings.label_clean_interval));
     let (mut swept, mut cleaned) = (cluster.clock.now_ms(), cluster.clock.now_ms());
     while tokio::time::timeout(TICK, stopped.changed()).await.is_err() {
+        cluster.tick().await;
         let now = cluster.clock.now_ms();
         if now - swept >= sweep_ms {
             cluster.sweep().await;
@@ -252,15 +253,22 @@ pub struct Sandbox {
     pub kind: EngineKind,
     /// Which version it stands in for.
     pub profile: Profile,
-    /// The frontend's address.
+    /// The first frontend's address.
     pub frontend: SocketAddr,
-    /// The backend's address, where redirects lead.
+    /// The first backend's address, where redirects lead.
     pub backend: SocketAddr,
-    /// The address of the frontend's MySQL interface.
+    /// The address of the first frontend's MySQL interface.
     pub query: SocketAddr,
     /// The admin port's address.
     pub admin: SocketAddr,
+    /// All frontends' addresses.
+    pub frontends: Vec<SocketAddr>,
+    /// All backends' addresses.
+    pub backends: Vec<SocketAddr>,
+    /// The addresses of all frontends' MySQL interfaces.
+    pub queries: Vec<SocketAddr>,
     cluster: Arc<Cluster>,
+    machines: Arc<Machines>,
     stop: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
     _temporary: Option<TempDir>,
@@ -308,20 +316,51 @@ impl Sandbox {
         admin::advance(&self.cluster, by).await;
     }
 
-    /// A frontend's restart: transactions in PREPARE and the memory of backends are lost.
+    /// A restart of the first frontend: if it leads, transactions in PREPARE and the memory of backends are lost.
     pub fn restart_frontend(&self) {
-        self.cluster.restart_frontend();
+        self.cluster.restart_frontend(0);
     }
 
-    /// A backend's restart: loads under way break, contexts are lost; what is prepared stays.
+    /// A restart of the first backend: loads under way break, contexts are lost; what is prepared stays.
     pub fn restart_backend(&self) {
-        self.cluster.restart_backend();
+        self.cluster.restart_backend(0);
+    }
+
+    /// Kills a frontend or a backend, counted from 0: its connections break and its ports refuse others.
+    ///
+    /// # Errors
+    /// When there is no such node.
+    pub async fn kill(&self, node: Node, index: usize) -> Result<(), NodeError> {
+        self.machines.kill(node, index).await
+    }
+
+    /// Starts a node that was killed, on the same ports.
+    ///
+    /// # Errors
+    /// When there is no such node, or a port was taken meanwhile.
+    pub async fn revive(&self, node: Node, index: usize) -> Result<(), NodeError> {
+        self.machines.start(node, index).await
+    }
+
+    /// Makes a frontend the leader. As after the death of the old one, transactions in PREPARE are lost.
+    ///
+    /// # Errors
+    /// When there is no such frontend, or it doesn't run.
+    pub async fn lead(&self, frontend: usize) -> Result<(), NodeError> {
+        self.machines.lead(frontend).await
+    }
+
+    /// All nodes, frontends first.
+    #[must_use]
+    pub fn nodes(&self) -> Vec<NodeView> {
+        self.machines.views()
     }
 
     /// Ends calls under way, or breaks them after a grace period, and closes the store.
     pub async fn stop(mut self) {
         // Nobody listens any more if all tasks have ended.
         let _ = self.stop.send(true);
+        self.machines.ended().await;
         for task in self.tasks.drain(..) {
             if let Err(error) = task.await {
                 tracing::error!(%error, "a node of the sandbox died");
