@@ -18,7 +18,7 @@ at most 1
 async fn drive(what: &str, url: &str, describes: bool) {
     for kind in [EngineKind::StarRocks, EngineKind::Doris] {
         for prepares in [false, true] {
-            let Some(mut command) = program("Shop.java", what).await else { return };
+            let Some(mut command) = program("Shop.java", "starrocks", what).await else { return };
             let sandbox = start(kind).await;
             let rows = "INSERT INTO shop.orders VALUES (1, 'Zoë', 12.50, '2024-02-03 04:05:06', 0.1), \
                         (9007199254740993, NULL, -3, NULL, NULL)";

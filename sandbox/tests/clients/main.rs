@@ -1,5 +1,5 @@
 //! Clients that others wrote, as processes of their own: `curl` with the commands of the engines' manuals, JDBC drivers,
-//! StarRocks' own loader for Java. What isn't installed is left out by name; scripts/test repeats the lines.
+//! StarRocks' own loader for Java, a Doris sink. What isn't installed is left out by name; scripts/test repeats the lines.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 
 #[path = "../mysql/client.rs"]
@@ -9,5 +9,6 @@ mod doris_manual;
 mod java;
 mod jdbc;
 mod sdk;
+mod seatunnel;
 mod shell;
 mod starrocks_manual;
