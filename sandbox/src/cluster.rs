@@ -43,6 +43,9 @@ pub(crate) enum StepError {
     /// It could not be written.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// No frontend leads; what a backend says of that.
+    #[error("{0}")]
+    NoLeader(String),
 }
 
 /// Why a database or a table can't be made, changed or dropped.
@@ -243,6 +246,7 @@ impl Cluster {
     }
 
     pub(crate) fn begin(&self, begin: &Begin<'_>) -> Result<Transaction, BeginRefused> {
+        self.leader_answers().map_err(BeginRefused::NoLeader)?;
         self.ledger().begin(self.clock.now_ms(), begin, self.settings.max_running)
     }
 
@@ -301,6 +305,7 @@ impl Cluster {
         &self,
         step: impl FnOnce(&mut Ledger) -> Result<Transaction, StepRefused>,
     ) -> Result<Transaction, StepError> {
+        self.leader_answers().map_err(StepError::NoLeader)?;
         let (transaction, pending) = {
             let mut ledger = self.ledger();
             let transaction = step(&mut ledger).map_err(StepError::Refused)?;
@@ -386,7 +391,8 @@ impl Cluster {
     /// Aborts what has expired.
     pub(crate) async fn sweep(&self) {
         let now = self.clock.now_ms();
-        let expired = self.ledger().expired(now);
+        // It is the leader who looks.
+        let expired = if self.leader_answers().is_ok() { self.ledger().expired(now) } else { Vec::new() };
         for id in expired {
             if let Err(StepError::Store(error)) = self.abort(id, "timeout by txn manager").await {
                 tracing::error!(id, %error, "an expired transaction could not be aborted");

@@ -125,6 +125,8 @@ pub(crate) enum BeginRefused {
         /// How many it may hold.
         limit: usize,
     },
+    /// No frontend leads; what a backend says of that.
+    NoLeader(String),
 }
 
 /// Why a transaction can't take a step: the state it is in, or that nobody remembers it.
@@ -305,11 +307,11 @@ impl Ledger {
         self.all().filter(mortal).filter(|t| t.deadline_ms <= now_ms).map(|t| t.id).collect()
     }
 
-    /// Transactions in PREPARE that a backend looks after.
+    /// Transactions in PREPARE that a backend looks after and that began before a moment.
     #[must_use]
-    pub(crate) fn unprepared_of(&self, backend: usize) -> Vec<i64> {
+    pub(crate) fn unprepared_of(&self, backend: usize, before_ms: i64) -> Vec<i64> {
         let is_its = |t: &&Transaction| t.state == State::Prepare && t.coordinator == Coordinator::Backend(backend);
-        self.all().filter(is_its).map(|t| t.id).collect()
+        self.all().filter(is_its).filter(|t| t.begun_ms < before_ms).map(|t| t.id).collect()
     }
 
     /// Forgets finished transactions that are older than `keep` or, per database, beyond the `max` that finished last.

@@ -6,6 +6,9 @@ use super::{Cluster, StepError};
 use crate::nodes::{Backend, Event};
 use crate::transactions::State;
 
+/// Where frontends take the calls of backends (`rpc_port`); nothing of it but this number shows.
+const RPC_PORT: u16 = 9020;
+
 impl Cluster {
     /// Looks after the nodes: an election, heartbeats, and what follows from them.
     pub(crate) async fn tick(&self) {
@@ -13,15 +16,31 @@ impl Cluster {
         for event in events {
             match event {
                 Event::Elected(_) => self.change_leader(),
-                Event::BackendLost(backend) => self.abort_unprepared_of(backend, "coordinate BE is down").await,
+                Event::BackendLost(backend) => {
+                    self.abort_unprepared_of(backend, i64::MAX, "coordinate BE is down").await;
+                }
+                Event::BackendRestarted(backend) if self.profile.aborts_after_backend_restart() => {
+                    let started_ms = self.backend_start(self.nodes.backend(backend));
+                    self.abort_unprepared_of(backend, started_ms, "coordinate BE restart").await;
+                }
                 Event::BackendRestarted(_) => {}
             }
         }
     }
 
-    /// Aborts what a backend can't go on with.
-    async fn abort_unprepared_of(&self, backend: usize, reason: &str) {
-        let lost = self.ledger().unprepared_of(backend);
+    /// Fails as a backend's call to the leader does, when there is none.
+    pub(crate) fn leader_answers(&self) -> Result<(), String> {
+        let nodes = self.nodes.lock();
+        if nodes.leader().is_some() {
+            return Ok(());
+        }
+        let ip = self.nodes.frontends()[nodes.last_leader()].http.ip();
+        Err(format!("Couldn't open transport for {ip}:{RPC_PORT} (connect() failed: Connection refused)"))
+    }
+
+    /// Aborts what a backend began before a moment and can't go on with.
+    async fn abort_unprepared_of(&self, backend: usize, before_ms: i64, reason: &str) {
+        let lost = self.ledger().unprepared_of(backend, before_ms);
         for id in lost {
             if let Err(StepError::Store(error)) = self.abort(id, reason).await {
                 tracing::error!(id, %error, "a transaction of a lost backend could not be aborted");

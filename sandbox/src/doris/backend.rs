@@ -24,6 +24,9 @@ use crate::transactions::{Begin, BeginRefused, Coordinator, Counts, State, StepR
 /// Longest life of a transaction (`max_stream_load_timeout_second`).
 const TIMEOUT_MAX_SECONDS: u64 = 259_200;
 
+/// Code of a call to a frontend that can't be made.
+pub(super) const NO_LEADER: &str = "THRIFT_RPC_ERROR";
+
 /// Answers a request.
 pub(crate) async fn answer(cluster: Arc<Cluster>, own: Backend, request: HttpRequest) -> Result<HttpResponse, HangUp> {
     let pieces = path_pieces(&request);
@@ -234,6 +237,7 @@ impl Load<'_> {
             Err(BeginRefused::TooMany { running, limit }) => {
                 Err(refused(format!("current running txns on db 10001 is {running}, larger than limit {limit}")))
             }
+            Err(BeginRefused::NoLeader(message)) => Err(self.fail(-1, NO_LEADER, &message)),
             Err(BeginRefused::LabelUsed { id, state }) => Err(self.label_used(id, state)),
         }
     }
@@ -271,6 +275,7 @@ impl Load<'_> {
                     self.roll_back(transaction, &error.0).await;
                     return ("Fail", format!("[INTERNAL_ERROR]{error}"));
                 }
+                StepError::NoLeader(message) => return ("Fail", format!("[{NO_LEADER}]{message}")),
             };
             self.roll_back(transaction, &message).await;
             return ("Fail", format!("[ANALYSIS_ERROR]{DETAIL}{message}"));

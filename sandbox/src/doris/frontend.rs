@@ -199,7 +199,7 @@ async fn perform(server: &Server, act: Act) -> HttpResponse {
             match cluster.abort(found.id, "user cancel").await {
                 Ok(_) => envelope("success", 0, value!({})),
                 Err(StepError::Refused(_)) => envelope("Error", 1, format!("transaction not found: {label}")),
-                Err(StepError::Store(error)) => envelope("Error", 1, error.to_string()),
+                Err(error @ (StepError::Store(_) | StepError::NoLeader(_))) => envelope("Error", 1, error.to_string()),
             }
         }
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use hyper::HeaderMap;
 
+use super::backend::NO_LEADER;
 use super::{DETAIL, two_phase_reply};
 use crate::auth::Login;
 use crate::cluster::{Cluster, StepError};
@@ -28,6 +29,9 @@ pub(super) async fn answer(
     let faults = cluster.faults.take(call, Node::Backend, true);
     let refuse = |status: Option<&str>, message: &str| two_phase_reply(status.unwrap_or("INTERNAL_ERROR"), message);
     under(&faults, refuse, async {
+        if let Err(message) = cluster.leader_answers() {
+            return Ok(two_phase_reply(NO_LEADER, &message));
+        }
         Ok(match perform(cluster, database, headers, call).await {
             Ok(done) => two_phase_reply("Success", &done),
             Err(message) => two_phase_reply("ANALYSIS_ERROR", &format!("{DETAIL}{message}")),
@@ -66,7 +70,7 @@ async fn perform(cluster: &Arc<Cluster>, database: &str, headers: &HeaderMap, ca
     };
     match result {
         Ok(_) => Ok(format!("{named} {done} successfully.")),
-        Err(StepError::Store(error)) => Err(error.to_string()),
+        Err(error @ (StepError::Store(_) | StepError::NoLeader(_))) => Err(error.to_string()),
         Err(StepError::Refused(StepRefused::Unknown)) => Err(format!("transaction [{id}] not found")),
         Err(StepError::Refused(StepRefused::In(now))) => {
             Err(if call == Call::Rollback { cannot_abort(&now) } else { cannot_commit(&now) })

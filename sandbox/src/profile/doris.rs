@@ -1,6 +1,6 @@
 //! What the versions of Doris do differently.
 
-use super::range::{Difference, Range, differences, since};
+use super::range::{Difference, Range, differences, rest_of_line, since};
 use super::{Profile, Version};
 use crate::table::EngineKind;
 
@@ -16,4 +16,8 @@ differences! {
 
     /// The second phase takes a label in place of a transaction id.
     commits_by_label: [since(2, 1, 0)], "BE `stream_load_2pc.cpp`, PR #24613";
+
+    /// Transactions in PREPARE are aborted (`coordinate BE restart`) when the heartbeat of their backend comes from
+    /// another process than before.
+    aborts_after_backend_restart: [rest_of_line(2, 1, 4), since(3, 0, 0)], "FE `HeartbeatMgr`, PR #35342";
 }

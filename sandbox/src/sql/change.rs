@@ -31,6 +31,8 @@ pub(crate) async fn run(
     sql: &str,
     words: &mut Words<'_>,
 ) -> Result<u64, SqlError> {
+    // Followers have the leader carry out what changes something.
+    server.cluster.leader_answers().map_err(SqlError::failed)?;
     if words.take_all(&["CREATE", "DATABASE"]) || words.take_all(&["CREATE", "SCHEMA"]) {
         return create_database(server, words);
     }

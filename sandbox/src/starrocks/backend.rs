@@ -105,6 +105,7 @@ pub(super) fn begin_refused(
         BeginRefused::LabelUsed { state, .. } => {
             ("LABEL_ALREADY_EXISTS", job_status(*state), format!("Label [{label}] has already been used."))
         }
+        BeginRefused::NoLeader(message) => ("THRIFT_RPC_ERROR", "", message.clone()),
         BeginRefused::TooMany { running, limit } => {
             ("ANALYSIS_ERROR", "", format!("current running txns on db 10001 is {running}, larger than limit {limit}"))
         }
@@ -270,13 +271,17 @@ async fn finish(
             let body = status("OK", "").with("Label", &*prepared.label).with("TxnId", prepared.id);
             Ok((prepared, with_url(counted(body, counts))))
         }
+        Err(StepError::NoLeader(message)) => {
+            give_up(cluster, transaction, &message).await;
+            Err(status("THRIFT_RPC_ERROR", &message))
+        }
         Err(error) => {
             let message = match error {
                 StepError::Refused(StepRefused::Unknown) => format!("transaction not found: {}", transaction.id),
                 StepError::Refused(StepRefused::In(now)) => {
                     format!("transaction {} is already {}. abort reason: {}", now.id, now.state.name(), now.reason)
                 }
-                StepError::Store(error) => error.to_string(),
+                StepError::Store(_) | StepError::NoLeader(_) => error.to_string(),
             };
             give_up(cluster, transaction, &message).await;
             Err(status("ANALYSIS_ERROR", &message))
@@ -314,6 +319,9 @@ async fn rollback(cluster: &Cluster, own: Backend, headers: &HeaderMap) -> HttpR
         return backend_failed("TXN_NOT_EXISTS", &message);
     };
     let Ok(_work) = context.work.try_lock() else { return in_processing(&context) };
+    if let Err(message) = cluster.leader_answers() {
+        return backend_failed("THRIFT_RPC_ERROR", &message);
+    }
     give_up(cluster, &context.transaction, "User Aborted").await;
     backend_reply(&status("OK", "").with("Label", label))
 }

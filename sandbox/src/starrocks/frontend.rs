@@ -265,7 +265,7 @@ async fn commit(cluster: &Arc<Cluster>, found: Transaction, publish_wait: Option
                 found.database, found.label
             ));
         }
-        Err(StepError::Store(error)) => return frontend_failed(&error.to_string()),
+        Err(error @ (StepError::Store(_) | StepError::NoLeader(_))) => return frontend_failed(&error.to_string()),
     };
     let Transaction { id, label, state, .. } = found.as_ref();
     match state {
@@ -296,7 +296,7 @@ async fn rollback(cluster: &Cluster, found: Transaction) -> HttpResponse {
                 found.database, found.label
             ));
         }
-        Err(StepError::Store(error)) => return frontend_failed(&error.to_string()),
+        Err(error @ (StepError::Store(_) | StepError::NoLeader(_))) => return frontend_failed(&error.to_string()),
     };
     let Transaction { id, label, state, .. } = found.as_ref();
     match state {
@@ -328,7 +328,7 @@ async fn cancel(cluster: &Cluster, database: &str, label: &str) -> HttpResponse 
     match cluster.abort(found.id, "user cancel").await {
         Ok(_) => json(&rest_ok(Object::new())),
         Err(StepError::Refused(_)) => json(&rest_failure(&format!("transaction not found: {label}"))),
-        Err(StepError::Store(error)) => json(&rest_failure(&error.to_string())),
+        Err(error @ (StepError::Store(_) | StepError::NoLeader(_))) => json(&rest_failure(&error.to_string())),
     }
 }
 

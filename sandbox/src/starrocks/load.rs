@@ -101,6 +101,8 @@ fn admit(cluster: &Cluster, headers: &HeaderMap, context: &Context, work: &mut W
         }
         Some(_) => {}
         None => {
+            // The leader plans the load.
+            cluster.leader_answers().map_err(|m| refusal("THRIFT_RPC_ERROR", m))?;
             let loader = loader(cluster, &context.table, Door::Transaction, &options)
                 .map_err(|m| refusal("ANALYSIS_ERROR", m))?;
             work.loader = Some(loader);

@@ -1,6 +1,7 @@
 //! The sandbox over raw HTTP, as a client of the engines sees it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 
+mod deaths;
 mod doris;
 mod loads;
 mod profiles;
