@@ -65,11 +65,11 @@ fn route(encoding: Encoding, encrypted: bool, paths: &[&str]) -> Route {
         default: None,
         kind: ColumnKind::AsIs,
     };
-    let decrypt = encrypted.then(|| Decrypt { cipher: Cipher::AesEcb, key: Secret::new(KEY.to_vec()) });
+    let decrypt = encrypted.then(|| Decrypt::one(Cipher::AesEcb, Secret::new(KEY.to_vec())));
     Route {
         delivery: loadlock::domain::Delivery::ExactlyOnce,
         table: Table { database: "d".into(), name: "t".into() },
-        value: ValueForm { encoding, decrypt },
+        value: ValueForm { encoding, decrypt, ..ValueForm::default() },
         columns: paths.iter().map(column).collect(),
         load_headers: BTreeMap::new(),
         digest: String::new(),

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use loadlock::cli::report::Console;
 use loadlock::config::{
-    ColumnKind, ColumnSource, Config, Encoding, EngineKind, Problems, RejectPolicy, Severity, Start, Warning,
+    ColumnKind, ColumnSource, Config, Encoding, EngineKind, Keys, Problems, RejectPolicy, Secret, Severity, Start,
+    Warning,
 };
 use proptest::prelude::*;
 
@@ -202,7 +203,7 @@ fn keys_in_every_form() {
         let (config, warnings) =
             Config::parse(&text, &path, &environment).unwrap_or_else(|problems| panic!("{problems:?}"));
         let decrypt = config.pipelines[0].routes[0].value.decrypt.as_ref().unwrap();
-        assert_eq!(decrypt.key.expose(), bytes, "{form}");
+        assert_eq!(decrypt.keys, Keys::One(Secret::new(bytes)), "{form}");
         assert_eq!(warnings.len(), warned, "{form}");
         assert!(!format!("{config:?}").contains(KEY));
     }
@@ -317,9 +318,14 @@ fn digest_follows_what_decides_the_rows_and_not_the_key() {
         digest(&decrypt(KEY).replace("ecb", "gcm")),
         digest("encoding = \"base64\"\n"),
         digest("load = { timezone = \"UTC\" }\n"),
+        digest("framing = \"schema-registry\"\n"),
+        digest("charset = \"gbk\"\n"),
+        digest("format = \"text\"\n"),
+        digest("format = { delimited = \"|\", fields = [\"id\"] }\n"),
+        digest("format = { delimited = \"|\", fields = [\"id\"], null = \"\" }\n"),
     ]
     .into();
-    assert_eq!(different.len(), 5);
+    assert_eq!(different.len(), 10);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 mod decode {
     mod cases;
     mod chunks;
+    mod forms;
     mod properties;
     mod support;
 }

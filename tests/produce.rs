@@ -103,7 +103,11 @@ fn generated_records_are_encrypted_as_the_route_says() {
     );
 
     let key = Secret::new(base64_simd::STANDARD.decode_to_vec(KEY).unwrap());
-    let form = ValueForm { encoding: Encoding::Base64, decrypt: Some(Decrypt { cipher: Cipher::AesEcb, key }) };
+    let form = ValueForm {
+        encoding: Encoding::Base64,
+        decrypt: Some(Decrypt::one(Cipher::AesEcb, key)),
+        ..ValueForm::default()
+    };
     let wrapper = Wrapper { form: &form, quoted: false };
     for ((partition, offset), (key, value)) in setting.records(300) {
         let index = u64::try_from(offset * i64::from(PARTITIONS) + i64::from(partition)).unwrap();

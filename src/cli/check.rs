@@ -1,12 +1,15 @@
 //! `loadlock check`: everything that can be said about a configuration without asking anybody, and with `--online` what
 //! Kafka and the engine say to it.
 
+use std::collections::BTreeSet;
+
 use clap::Args;
 
 use super::report::{Console, Failure};
 use super::{Exit, Selection, Stop};
 use crate::config::{
-    Cipher, Config, Encoding, EngineKind, Pipeline, RejectPolicy, Route, Start, counted, show_duration, show_size,
+    Charset, Config, EngineKind, Format, Framing, Pipeline, RejectPolicy, Route, Start, ValueForm, counted,
+    show_duration, show_size,
 };
 use crate::load::Loader;
 use crate::preflight::{self, Look, Severity};
@@ -139,18 +142,29 @@ fn rejects(policy: &RejectPolicy) -> String {
     }
 }
 
+/// What the values are, in words: only what is not plain JSON.
 fn value(route: &Route) -> String {
-    let encoding = match route.value.encoding {
-        Encoding::Base64 => "base64",
-        Encoding::Raw => "raw",
-    };
-    let Some(decrypt) = &route.value.decrypt else {
-        return encoding.to_owned();
-    };
-    let mode = match decrypt.cipher {
-        Cipher::AesEcb => "ecb",
-        Cipher::AesCbc => "cbc",
-        Cipher::AesGcm => "gcm",
-    };
-    format!("{encoding}, aes-{}-{mode}", decrypt.key.expose().len() * 8)
+    let ValueForm { framing, encoding, decrypt, charset, format } = &route.value;
+    let mut words = Vec::new();
+    if *framing == Framing::SchemaRegistry {
+        words.push("schema-registry".to_owned());
+    }
+    words.push(encoding.name().to_owned());
+    if let Some(decrypt) = decrypt {
+        let lengths: BTreeSet<usize> = decrypt.keys.all().map(|key| key.expose().len() * 8).collect();
+        let lengths: Vec<String> = lengths.iter().map(ToString::to_string).collect();
+        let mode = decrypt.cipher.name().trim_start_matches("aes-");
+        words.push(format!("aes-{}-{mode}", lengths.join("/")));
+        let keys = decrypt.keys.all().count();
+        if keys > 1 {
+            words.push(counted(keys, "key"));
+        }
+    }
+    if *charset != Charset::Utf8 {
+        words.push(charset.name().to_owned());
+    }
+    if *format != Format::Json {
+        words.push(format.name().to_owned());
+    }
+    words.join(", ")
 }

@@ -6,12 +6,23 @@ use serde_json_path::JsonPath;
 use toml::de::DeValue;
 
 use super::reader::{Item, Section, Span, all};
-use super::{Column, ColumnKind, ColumnSource};
+use super::{Column, ColumnKind, ColumnSource, Format};
 
 const RICH: &str = "columns = [{ name = \"id\", path = \"$.id\" }, …]";
 
-/// Reads the columns of a route; never an empty list. `None`: at least one problem is noted.
-pub(super) fn read(route: &mut Section<'_>) -> Option<Vec<Column>> {
+/// The names of the columns, where they are a list of texts without paths.
+pub(super) fn names_alone(route: &mut Section<'_>) -> Option<Vec<String>> {
+    let columns = route.take("columns")?;
+    if route.take("jsonpaths").is_some() {
+        return None;
+    }
+    let names = columns.value().as_array()?.iter().map(|name| name.get_ref().as_str().map(str::to_owned));
+    names.collect::<Option<Vec<_>>>().filter(|names| !names.is_empty())
+}
+
+/// Reads the columns of a route whose values have this format; never an empty list. `None`: at least one problem is
+/// noted.
+pub(super) fn read(route: &mut Section<'_>, format: Option<&Format>) -> Option<Vec<Column>> {
     let hint = format!("columns = [\"id\", …] with jsonpaths = [\"$.id\", …], or {RICH}");
     let columns = route.require("columns", &hint);
     let paths = route.take("jsonpaths");
@@ -35,6 +46,7 @@ pub(super) fn read(route: &mut Section<'_>) -> Option<Vec<Column>> {
             );
             None
         }
+        None if names != 0 && matches!(format, Some(Format::Delimited(_))) => all(items.iter().map(field)),
         None if names != 0 => {
             route.problem(
                 "`jsonpaths` is missing",
@@ -62,6 +74,18 @@ fn lists(names: &[Item<'_>], paths: &Item<'_>) -> Option<Vec<Column>> {
         let (name, from) = (self::name(name), self::path(path));
         Some(Column { name: name?, from: from?, default: None, kind: ColumnKind::AsIs })
     }))
+}
+
+/// A column that is named like a field.
+fn field(item: &Item<'_>) -> Option<Column> {
+    let name = name(item)?;
+    let path = format!("$[{}]", quoted(&name));
+    Some(Column { name, from: ColumnSource::Path(path), default: None, kind: ColumnKind::AsIs })
+}
+
+/// A name selector of JSONPath.
+fn quoted(name: &str) -> String {
+    format!("'{}'", name.replace('\\', "\\\\").replace('\'', "\\'"))
 }
 
 fn name(item: &Item<'_>) -> Option<String> {

@@ -1,7 +1,82 @@
-//! `encoding` and `decrypt`: how the bytes of a value become JSON text.
+//! `decrypt`: the cipher of a route's values, its keys, and which of them a record needs.
 
-use super::reader::{Item, Section};
-use super::{Cipher, Decrypt, Encoding, Secret, ValueForm, origin};
+use std::collections::BTreeMap;
+
+use super::reader::{Item, Section, all};
+use super::{Secret, origin};
+
+/// `decrypt = { … }`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decrypt {
+    /// Cipher and mode.
+    pub cipher: Cipher,
+    /// The keys.
+    pub keys: Keys,
+}
+
+/// AES modes; the key length chooses 128, 192 or 256 bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cipher {
+    /// `AES/ECB/PKCS5Padding`: what Java's `Cipher.getInstance("AES")` means.
+    AesEcb,
+    /// `AES/CBC/PKCS5Padding`, 16-byte IV in front.
+    AesCbc,
+    /// `AES/GCM/NoPadding`, 12-byte nonce in front, 16-byte tag behind.
+    AesGcm,
+}
+
+impl Cipher {
+    /// Its name, as in the file.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::AesEcb => "aes-ecb",
+            Self::AesCbc => "aes-cbc",
+            Self::AesGcm => "aes-gcm",
+        }
+    }
+}
+
+/// Keys of 16, 24 or 32 bytes (checked), and how the one of a record is found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Keys {
+    /// All records have this one.
+    One(Secret),
+    /// The one that fits; never empty.
+    Tried(Vec<Secret>),
+    /// The one whose id the record's last header of that name holds.
+    Named {
+        /// Name of the header.
+        header: String,
+        /// Keys by their ids; never empty.
+        keys: BTreeMap<String, Secret>,
+    },
+}
+
+impl Keys {
+    /// All keys, the one to encrypt with last: newer keys stand behind older ones.
+    pub fn all(&self) -> impl DoubleEndedIterator<Item = &Secret> {
+        let (list, named): (&[Secret], _) = match self {
+            Self::One(key) => (std::slice::from_ref(key), None),
+            Self::Tried(keys) => (keys, None),
+            Self::Named { keys, .. } => (&[], Some(keys.values())),
+        };
+        list.iter().chain(named.into_iter().flatten())
+    }
+}
+
+impl Decrypt {
+    /// Decryption with one key.
+    #[must_use]
+    pub fn one(cipher: Cipher, key: Secret) -> Self {
+        Self { cipher, keys: Keys::One(key) }
+    }
+
+    /// True if the cipher itself can't tell which of several keys is right.
+    pub(super) fn guesses(&self) -> bool {
+        self.cipher != Cipher::AesGcm && matches!(self.keys, Keys::Tried(_))
+    }
+}
 
 const LENGTHS: &str = "AES has 16 (AES-128), 24 (AES-192) or 32 (AES-256)";
 
@@ -12,46 +87,85 @@ enum KeyFormat {
     Hex,
 }
 
-/// Reads both keys of a route.
-pub(super) fn read(route: &mut Section<'_>) -> Option<ValueForm> {
-    let encoding = route.take("encoding").map(|item| encoding(&item));
-    let decrypt = match route.take("decrypt") {
-        None => Some(None),
-        Some(item) => {
-            let section = item.section("a table: { cipher = \"aes-ecb\", key = { env = \"NAME\" } }");
-            section.and_then(decrypt).map(Some)
-        }
-    }?;
-    let encoding = match encoding {
-        Some(encoding) => encoding?,
-        None if decrypt.is_some() => Encoding::Base64,
-        None => Encoding::Raw,
-    };
-    Some(ValueForm { encoding, decrypt })
-}
-
-fn encoding(item: &Item<'_>) -> Option<Encoding> {
-    match item.string("\"base64\" or \"raw\"")? {
-        "base64" => Some(Encoding::Base64),
-        "raw" => Some(Encoding::Raw),
-        other => {
-            item.error(format!("expected \"base64\" or \"raw\", found {other:?}"));
-            None
-        }
-    }
-}
-
-fn decrypt(mut section: Section<'_>) -> Option<Decrypt> {
+/// Reads the table.
+pub(super) fn read(mut section: Section<'_>) -> Option<Decrypt> {
     let cipher = section.require("cipher", "cipher = \"aes-ecb\", \"aes-cbc\" or \"aes-gcm\"");
     let cipher = cipher.and_then(|item| cipher_of(&item));
     let format = section.take("format").map(|item| format_of(&item));
-    let key = section.require("key", "key = { env = \"NAME\" }, with the key in base64");
+    let (key, keys, id) = (section.take("key"), section.take("keys"), section.take("key_id"));
+    let said = format.is_some();
+    let read_key = |item: &Item<'_>| {
+        let text = origin::secret(item, "the key")?;
+        key_of(item, &text, format.unwrap_or(Some(KeyFormat::Base64))?, said)
+    };
+    let id = id.map(|item| header_of(&item).map(|header| (header, item)));
+    let keys = match (key, keys) {
+        (Some(key), None) => read_key(&key).map(Keys::One),
+        (None, Some(keys)) => several(&keys, id.as_ref().and_then(Option::as_ref).map(|(h, _)| h.as_str()), read_key),
+        (None, None) => {
+            let hint = "key = { env = \"NAME\" }, with the key in base64; or `keys`, if there are several";
+            section.problem("`key` is missing", hint);
+            None
+        }
+        (Some(_), Some(keys)) => {
+            keys.problem("there is a `key` beside `keys`", "put it among them");
+            None
+        }
+    };
+    if let (Some(Some((_, item))), Some(Keys::One(_))) = (&id, &keys) {
+        item.problem(
+            "`key_id` chooses among `keys`, and there is one key only",
+            "keys = { \"2025\" = …, \"2026\" = … }",
+        );
+        return None;
+    }
     section.finish();
-    let key = key.and_then(|item| {
-        let text = origin::secret(&item, "the key")?;
-        key_of(&item, &text, format.unwrap_or(Some(KeyFormat::Base64))?, format.is_some())
-    });
-    Some(Decrypt { cipher: cipher?, key: key? })
+    id.map_or(Some(()), |id| id.map(drop))?;
+    Some(Decrypt { cipher: cipher?, keys: keys? })
+}
+
+fn header_of(item: &Item<'_>) -> Option<String> {
+    let mut section = item.section("a table: { header = \"key-id\" }")?;
+    let header = section.require("header", "the record header that holds the id: { header = \"key-id\" }");
+    section.finish();
+    header?.words("the name of a record header").map(str::to_owned)
+}
+
+/// `keys`: a list to try, or a table by id.
+fn several(item: &Item<'_>, header: Option<&str>, read: impl Fn(&Item<'_>) -> Option<Secret>) -> Option<Keys> {
+    let none = || item.error("expected one key at least");
+    if item.value().is_array() {
+        if header.is_some() {
+            item.problem(
+                "`key_id` needs keys with ids",
+                "keys = { \"2025\" = { env = \"OLD\" }, \"2026\" = { env = \"NEW\" } }",
+            );
+            return None;
+        }
+        let keys: Vec<Secret> = all(item.list("keys")?.iter().map(read))?;
+        if keys.is_empty() {
+            none();
+            return None;
+        }
+        return Some(Keys::Tried(keys));
+    }
+    let section = item.section("a list of keys, or a table of keys by their ids")?;
+    let entries = section.entries();
+    let keys: Option<BTreeMap<String, Secret>> =
+        all(entries.iter().map(|(id, item)| read(item).map(|key| ((*id).to_owned(), key))));
+    let Some(header) = header else {
+        item.problem(
+            "nothing says which of the keys a record needs",
+            "key_id = { header = \"key-id\" } names the record header with the id; a list of keys is tried in turn",
+        );
+        return None;
+    };
+    let keys = keys?;
+    if keys.is_empty() {
+        none();
+        return None;
+    }
+    Some(Keys::Named { header: header.to_owned(), keys })
 }
 
 fn cipher_of(item: &Item<'_>) -> Option<Cipher> {

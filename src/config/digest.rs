@@ -2,7 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
-use super::{Cipher, Column, ColumnKind, ColumnSource, Encoding, ValueForm};
+use super::{Charset, Column, ColumnKind, ColumnSource, Delimited, Format, Framing, ValueForm};
 use crate::domain::Table;
 
 /// Version of the canonical text. A change of it makes open intents of older versions foreign, so it is a last resort.
@@ -18,17 +18,40 @@ pub(super) fn digest<'h>(
 ) -> String {
     let columns: Vec<_> = columns.iter().map(column).collect();
     let headers: Vec<_> = headers.collect();
-    let text = serde_json::json!([
+    let mut text = serde_json::json!([
         VERSION,
         &*table.database,
         &*table.name,
-        encoding(value.encoding),
-        value.decrypt.as_ref().map(|decrypt| cipher(decrypt.cipher)),
+        value.encoding.name(),
+        value.decrypt.as_ref().map(|decrypt| decrypt.cipher.name()),
         columns,
         headers,
     ]);
+    // What came later stands behind, and only where it says something: older digests stay what they were.
+    if let Some(list) = text.as_array_mut() {
+        list.extend(more(value));
+    }
     let hash = Sha256::digest(text.to_string().as_bytes());
     hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// What a value's form says beyond wrapping and cipher.
+fn more(value: &ValueForm) -> Vec<serde_json::Value> {
+    let mut more = Vec::new();
+    if value.framing == Framing::SchemaRegistry {
+        more.push(serde_json::json!({"framing": "schema-registry"}));
+    }
+    if value.charset != Charset::Utf8 {
+        more.push(serde_json::json!({"charset": value.charset.name()}));
+    }
+    match &value.format {
+        Format::Json => {}
+        Format::Text => more.push(serde_json::json!({"format": "text"})),
+        Format::Delimited(Delimited { fields, delimiter, null: word, quote }) => more.push(serde_json::json!({
+            "format": {"delimited": delimiter, "fields": fields, "null": word, "quote": quote.map(String::from)}
+        })),
+    }
+    more
 }
 
 fn column(column: &Column) -> serde_json::Value {
@@ -47,21 +70,4 @@ fn column(column: &Column) -> serde_json::Value {
         ColumnKind::Text => "text",
     };
     serde_json::json!([column.name, source, detail, column.default, kind])
-}
-
-/// Name of an encoding, as in the file.
-pub(super) fn encoding(encoding: Encoding) -> &'static str {
-    match encoding {
-        Encoding::Base64 => "base64",
-        Encoding::Raw => "raw",
-    }
-}
-
-/// Name of a cipher, as in the file.
-pub(super) fn cipher(cipher: Cipher) -> &'static str {
-    match cipher {
-        Cipher::AesEcb => "aes-ecb",
-        Cipher::AesCbc => "aes-cbc",
-        Cipher::AesGcm => "aes-gcm",
-    }
 }

@@ -20,6 +20,7 @@ mod secret;
 mod select;
 mod start;
 mod units;
+mod value;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -27,12 +28,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use decrypt::{Cipher, Decrypt, Keys};
 pub(crate) use problem::counted;
 pub use problem::{Excerpt, Problem, Problems, Severity, Warning};
 pub use reader::Environment;
 pub use secret::Secret;
 pub use select::UnknownTopic;
 pub use units::{show_duration, show_size};
+pub use value::{Charset, Delimited, Encoding, Format, Framing, ValueForm};
 
 use crate::domain::{Delivery, Offset, Partition, Table};
 
@@ -177,7 +180,7 @@ pub struct Pipeline {
 pub struct Route {
     /// Table that the route loads into. Two routes of a pipeline never share a table (checked).
     pub table: Table,
-    /// How the value is turned into plain JSON.
+    /// How the value becomes a document.
     pub value: ValueForm,
     /// Columns in load order; names are unique.
     pub columns: Vec<Column>,
@@ -187,44 +190,6 @@ pub struct Route {
     pub load_headers: BTreeMap<String, String>,
     /// Digest of everything that decides which rows come out of a record: 16 hex digits.
     pub digest: String,
-}
-
-/// How the bytes of a record's value become JSON text.
-#[derive(Clone, Debug)]
-pub struct ValueForm {
-    /// How the bytes are wrapped.
-    pub encoding: Encoding,
-    /// Decryption; `None` for plain values.
-    pub decrypt: Option<Decrypt>,
-}
-
-/// Wrapping of a value, taken off before decryption.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Encoding {
-    /// Base64 text, bare or inside a JSON string literal (found by its first byte). The default of encrypted values.
-    Base64,
-    /// The bytes as they are. The default of plain values.
-    Raw,
-}
-
-/// `decrypt = { … }`.
-#[derive(Clone, Debug)]
-pub struct Decrypt {
-    /// Cipher and mode.
-    pub cipher: Cipher,
-    /// 16, 24 or 32 bytes (checked).
-    pub key: Secret,
-}
-
-/// AES modes; the key length chooses 128, 192 or 256 bits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cipher {
-    /// `AES/ECB/PKCS5Padding`: what Java's `Cipher.getInstance("AES")` means.
-    AesEcb,
-    /// `AES/CBC/PKCS5Padding`, 16-byte IV in front.
-    AesCbc,
-    /// `AES/GCM/NoPadding`, 12-byte nonce in front, 16-byte tag behind.
-    AesGcm,
 }
 
 /// One column of a route.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use toml::de::DeValue;
 
 use super::reader::{Item, Section};
-use super::{RejectPolicy, Route, Start, columns, decrypt, digest, headers, start};
+use super::{RejectPolicy, Route, Start, columns, digest, headers, start, value};
 use crate::domain::{Delivery, Table};
 
 /// Longest name of a topic that Kafka takes.
@@ -35,8 +35,9 @@ pub(super) fn read<'t>(mut section: Section<'t>, database: Option<&str>) -> Opti
     let start = start.map_or(Some(None), |item| start::read(&item).map(|start| Some((start, item))));
     let rejects = section.take("on_reject");
     let rejects = rejects.map_or(Some(None), |item| rejects_of(&item).map(|policy| Some((policy, item))));
-    let value = decrypt::read(&mut section);
-    let columns = columns::read(&mut section);
+    let names = columns::names_alone(&mut section);
+    let value = value::read(&mut section, names);
+    let columns = columns::read(&mut section, value.as_ref().map(|value| &value.format));
     let load_headers = section.take("load").map_or(Some(Default::default()), |item| headers::read(&item));
     let delivery = section.take("delivery");
     let delivery = delivery.map_or(Some(Delivery::ExactlyOnce), |item| self::delivery(&item));

@@ -1,6 +1,8 @@
 //! AES in the modes that Java producers use. Key schedules are made once for a route.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use aes::cipher::array::Array;
 use aes::cipher::block_padding::Pkcs7;
@@ -10,40 +12,118 @@ use aes::cipher::{BlockCipherDecrypt, BlockCipherEncrypt, BlockModeDecrypt, Bloc
 use aes::{Aes128, Aes192, Aes256};
 use aes_gcm::{AeadInOut, AesGcm};
 
-use crate::config::{Cipher, Decrypt};
+use crate::config::{Cipher, Decrypt, Keys, Secret, counted};
+use crate::record::Headers;
 
 /// Bytes of an AES block, of the CBC initialisation vector and of the GCM tag.
 const BLOCK: usize = 16;
 /// Bytes of the GCM nonce.
 const NONCE: usize = 12;
 
-/// A cipher with its key.
-pub(super) struct Decryptor {
-    mode: Box<dyn Mode>,
+/// The keys of a route, each with its key schedule.
+pub(super) enum Decryptor {
+    One(Key),
+    Tried {
+        keys: Vec<Key>,
+        /// Index of the key that fitted last: records come in runs of one key.
+        last: AtomicUsize,
+        /// The cipher itself knows a wrong key.
+        is_certain: bool,
+    },
+    Named {
+        header: String,
+        keys: BTreeMap<String, Key>,
+    },
 }
 
 impl Decryptor {
-    /// Makes the key schedule; `None` if the key is not 16, 24 or 32 bytes long.
+    /// Makes the key schedules; `None` if a key is not 16, 24 or 32 bytes long.
     pub(super) fn new(decrypt: &Decrypt) -> Option<Self> {
-        let key = decrypt.key.expose();
-        let mode = match key.len() {
-            16 => mode(decrypt.cipher, Aes128::new_from_slice(key).ok()?),
-            24 => mode(decrypt.cipher, Aes192::new_from_slice(key).ok()?),
-            32 => mode(decrypt.cipher, Aes256::new_from_slice(key).ok()?),
-            _ => return None,
-        };
-        Some(Self { mode })
+        let key = |secret: &Secret| Key::new(decrypt.cipher, secret.expose());
+        Some(match &decrypt.keys {
+            Keys::One(secret) => Self::One(key(secret)?),
+            Keys::Tried(secrets) => Self::Tried {
+                keys: secrets.iter().map(key).collect::<Option<_>>()?,
+                last: AtomicUsize::new(0),
+                is_certain: decrypt.cipher == Cipher::AesGcm,
+            },
+            Keys::Named { header, keys } => Self::Named {
+                header: header.clone(),
+                keys: keys.iter().map(|(id, secret)| Some((id.clone(), key(secret)?))).collect::<Option<_>>()?,
+            },
+        })
     }
 
     /// Decrypts in place and says where in the buffer the plaintext stands.
     ///
     /// # Errors
     /// What is wrong, with lengths, and nothing of the value.
-    pub(super) fn decrypt(&self, buffer: &mut [u8]) -> Result<Range<usize>, String> {
+    pub(super) fn decrypt(&self, headers: Headers<'_>, buffer: &mut Vec<u8>) -> Result<Range<usize>, String> {
         if buffer.is_empty() {
             return Err("the ciphertext is empty".into());
         }
-        self.mode.decrypt(buffer)
+        match self {
+            Self::One(key) => key.mode.decrypt(buffer),
+            Self::Tried { keys, last, is_certain } => {
+                let (found, range) = tried(keys, last.load(Ordering::Relaxed), *is_certain, buffer)?;
+                last.store(found, Ordering::Relaxed);
+                Ok(range)
+            }
+            Self::Named { header, keys } => named(header, keys, headers)?.mode.decrypt(buffer),
+        }
+    }
+}
+
+/// Tries the keys one after the other, the one that fitted last first: which of them fits, and the plaintext's place.
+fn tried(keys: &[Key], last: usize, is_certain: bool, buffer: &mut Vec<u8>) -> Result<(usize, Range<usize>), String> {
+    let cipher_text = buffer.clone();
+    let mut reason = String::new();
+    for turn in 0..keys.len() {
+        let at = (last + turn) % keys.len();
+        buffer.clone_from(&cipher_text);
+        match keys[at].mode.decrypt(buffer) {
+            Ok(range) if is_certain || looks_like_json(&buffer[range.clone()]) => return Ok((at, range)),
+            Ok(_) => reason = "the plain text is no JSON object".to_owned(),
+            Err(error) => reason = error,
+        }
+    }
+    Err(format!("none of {} fits: {reason}", counted(keys.len(), "key")))
+}
+
+/// A wrong key passes the check of the padding once in 256 times; what it makes then is noise, which neither begins nor
+/// ends like a document nor is UTF-8.
+fn looks_like_json(plain: &[u8]) -> bool {
+    let text = plain.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(plain).trim_ascii();
+    let closes = matches!((text.first(), text.last()), (Some(b'{'), Some(b'}')) | (Some(b'['), Some(b']')));
+    closes && std::str::from_utf8(text).is_ok()
+}
+
+/// The key whose id the record's header holds.
+fn named<'k>(header: &str, keys: &'k BTreeMap<String, Key>, headers: Headers<'_>) -> Result<&'k Key, String> {
+    let Some(id) = headers.last(header) else {
+        return Err(format!("the record has no header {header:?}, which names its key"));
+    };
+    // The id is no secret, but whatever stands in the header is not ours to print.
+    let known = std::str::from_utf8(id).ok().and_then(|id| keys.get(id));
+    let unknown =
+        || format!("the header {header:?} names none of the {} that the route has", counted(keys.len(), "key"));
+    known.ok_or_else(unknown)
+}
+
+/// A key with its cipher.
+pub(super) struct Key {
+    mode: Box<dyn Mode>,
+}
+
+impl Key {
+    fn new(cipher: Cipher, key: &[u8]) -> Option<Self> {
+        let mode = match key.len() {
+            16 => mode(cipher, Aes128::new_from_slice(key).ok()?),
+            24 => mode(cipher, Aes192::new_from_slice(key).ok()?),
+            32 => mode(cipher, Aes256::new_from_slice(key).ok()?),
+            _ => return None,
+        };
+        Some(Self { mode })
     }
 }
 
@@ -123,7 +203,6 @@ mod tests {
 
     use super::super::unwrap::base64;
     use super::*;
-    use crate::config::Secret;
 
     fn decryptor(transformation: &str, key: &str) -> Decryptor {
         let cipher = match transformation {
@@ -133,7 +212,7 @@ mod tests {
             other => panic!("unknown transformation {other}"),
         };
         let key = Secret::new(STANDARD.decode_to_vec(key).unwrap());
-        Decryptor::new(&Decrypt { cipher, key }).unwrap()
+        Decryptor::new(&Decrypt::one(cipher, key)).unwrap()
     }
 
     fn vectors() -> Vec<(Decryptor, String, String)> {
@@ -153,7 +232,7 @@ mod tests {
             for form in [value.clone(), format!("\"{value}\""), format!("\"{}\"", value.replace('/', "\\/"))] {
                 let mut buffer = Vec::new();
                 base64(form.as_bytes(), &mut buffer).unwrap();
-                let range = decryptor.decrypt(&mut buffer).unwrap();
+                let range = decryptor.decrypt(Headers::default(), &mut buffer).unwrap();
                 assert_eq!(std::str::from_utf8(&buffer[range]), Ok(plain.as_str()), "{form}");
             }
         }
@@ -167,7 +246,7 @@ mod tests {
             for at in 0..sound.len() {
                 let mut buffer = sound.clone();
                 buffer[at] ^= 1;
-                let result = decryptor.decrypt(&mut buffer);
+                let result = decryptor.decrypt(Headers::default(), &mut buffer);
                 if let Err(reason) = &result {
                     assert!(reason.contains("cannot be decrypted"), "{reason}");
                 }
@@ -194,7 +273,7 @@ mod tests {
                 "cannot be decrypted: tag is wrong (wrong key, changed on the way, or not AES-GCM)",
             ),
         ] {
-            let result = decryptor(transformation, KEY).decrypt(&mut vec![0; len]);
+            let result = decryptor(transformation, KEY).decrypt(Headers::default(), &mut vec![0; len]);
             assert_eq!(result, Err(reason.into()), "{transformation}, {len} bytes");
         }
     }
@@ -203,7 +282,7 @@ mod tests {
     fn a_key_of_another_length_is_none() {
         for len in [0, 15, 17, 31, 33, 64] {
             let key = Secret::new(vec![0; len]);
-            assert!(Decryptor::new(&Decrypt { cipher: Cipher::AesEcb, key }).is_none(), "{len}");
+            assert!(Decryptor::new(&Decrypt::one(Cipher::AesEcb, key)).is_none(), "{len}");
         }
     }
 }

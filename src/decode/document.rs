@@ -3,15 +3,19 @@
 use serde_json::Value;
 use serde_json_path::JsonPath;
 
+use super::charset;
 use super::decrypt::Decryptor;
+use super::delimited;
 use super::path::singular;
 use super::project::{Span, project};
 use super::query::{query, tree};
 use super::reject::{Failure, Stage};
 use super::scan::{Fault, Scanner};
+use super::text::quote;
 use super::trie::{Place, Trie};
-use super::unwrap::base64;
-use crate::config::{Cipher, Encoding, ValueForm};
+use super::unwrap;
+use crate::config::{Charset, Cipher, Encoding, Format, Framing, ValueForm};
+use crate::record::Record;
 
 /// Longest plain text, bytes: rows made of it stay below the 100 MB that StarRocks takes as one JSON body.
 pub(super) const MAX_TEXT: usize = 64 << 20;
@@ -54,7 +58,12 @@ pub(super) struct Document<'a> {
 /// Memory that is used again for each record.
 #[derive(Default)]
 pub(super) struct Scratch {
+    /// Bytes without wrapping and encryption.
     plain: Vec<u8>,
+    /// Text made of bytes of another character set.
+    recoded: String,
+    /// Document made of a text that is no JSON.
+    made: Vec<u8>,
     spans: Vec<Span>,
 }
 
@@ -70,12 +79,7 @@ impl Reader {
 
     /// True if values of `form` are read by this reader.
     pub(super) fn reads(&self, form: &ValueForm) -> bool {
-        self.form.encoding == form.encoding
-            && match (&self.form.decrypt, &form.decrypt) {
-                (Some(ours), Some(theirs)) => ours.cipher == theirs.cipher && ours.key.expose() == theirs.key.expose(),
-                (None, None) => true,
-                (Some(_), None) | (None, Some(_)) => false,
-            }
+        self.form == *form
     }
 
     /// Makes every document carry the value of a path.
@@ -93,57 +97,88 @@ impl Reader {
         })
     }
 
-    /// Reads a value: unwrap, decrypt, parse.
-    pub(super) fn read<'a>(
-        &'a self,
-        value: Option<&'a [u8]>,
-        scratch: &'a mut Scratch,
-    ) -> Result<Document<'a>, Failure> {
-        let Scratch { plain, spans } = scratch;
-        let value = value.ok_or_else(|| Failure::new(Stage::Parse, "the record has no value (a tombstone)"))?;
-        let text = self.plain(value, plain)?;
-        self.parse(text, spans)
+    /// Reads a record's value: unwrap, decrypt, decode, parse.
+    pub(super) fn read<'a>(&'a self, record: &Record<'a>, scratch: &'a mut Scratch) -> Result<Document<'a>, Failure> {
+        let Scratch { plain, recoded, made, spans } = scratch;
+        let bytes = self.plain(record, plain)?;
+        let failed = |reason| Failure::new(Stage::Parse, reason);
+        if bytes.is_empty() && self.form.format == Format::Json {
+            return Err(failed("the plain text is empty".into()));
+        }
+        if bytes.len() > MAX_TEXT {
+            return Err(failed(format!("the plain text has {} bytes, the limit is {MAX_TEXT}", bytes.len())));
+        }
+        let text = self.text(bytes, recoded).map_err(failed)?;
+        let document = self.document(text, made).map_err(failed)?;
+        self.parse(document, spans).map_err(failed)
     }
 
-    fn plain<'a>(&self, value: &'a [u8], plain: &'a mut Vec<u8>) -> Result<&'a [u8], Failure> {
-        if value.is_empty() {
-            return Err(Failure::new(Stage::Unwrap, "the value is empty"));
+    fn plain<'a>(&self, record: &Record<'a>, plain: &'a mut Vec<u8>) -> Result<&'a [u8], Failure> {
+        let unwrapped = |reason| Failure::new(Stage::Unwrap, reason);
+        let missing = || Failure::new(Stage::Parse, "the record has no value (a tombstone)");
+        let mut value = record.value.ok_or_else(missing)?;
+        if self.form.framing == Framing::SchemaRegistry {
+            value = unwrap::schema_registry(value).map_err(unwrapped)?;
+        }
+        if value.is_empty() && self.form.format == Format::Json {
+            return Err(unwrapped("the value is empty".into()));
         }
         plain.clear();
         match (self.form.encoding, &self.decryptor) {
             (Encoding::Raw, None) => return Ok(value),
             (Encoding::Raw, Some(_)) => plain.extend_from_slice(value),
-            (Encoding::Base64, _) => base64(value, plain).map_err(|reason| Failure::new(Stage::Unwrap, reason))?,
+            (Encoding::Base64, _) => unwrap::base64(value, plain).map_err(unwrapped)?,
+            (Encoding::Hex, _) => unwrap::hex(value, plain).map_err(unwrapped)?,
+            (Encoding::JsonString, _) => unwrap::json_string(value, plain).map_err(unwrapped)?,
         }
         match &self.decryptor {
             None => Ok(plain),
-            Some(decryptor) => match decryptor.decrypt(plain) {
+            Some(decryptor) => match decryptor.decrypt(record.headers, plain) {
                 Ok(range) => Ok(&plain[range]),
                 Err(reason) => Err(Failure::new(Stage::Decrypt, reason)),
             },
         }
     }
 
-    fn parse<'a>(&'a self, text: &'a [u8], spans: &'a mut Vec<Span>) -> Result<Document<'a>, Failure> {
-        let failed = |reason| Err(Failure::new(Stage::Parse, reason));
-        let len = text.len();
-        if text.is_empty() {
-            return failed("the plain text is empty".into());
+    /// The characters that the plain bytes stand for.
+    fn text<'a>(&self, bytes: &'a [u8], recoded: &'a mut String) -> Result<&'a str, String> {
+        let len = bytes.len();
+        match self.form.charset {
+            Charset::Utf8 => std::str::from_utf8(bytes)
+                .map_err(|error| format!("not UTF-8 at byte {} of {len}{}", error.valid_up_to(), self.hint())),
+            charset => {
+                recoded.clear();
+                charset::utf8(charset, bytes, recoded)
+                    .map_err(|at| format!("not {} at byte {at} of {len}{}", charset.name(), self.hint()))?;
+                Ok(recoded)
+            }
         }
-        if len > MAX_TEXT {
-            return failed(format!("the plain text has {len} bytes, the limit is {MAX_TEXT}"));
+    }
+
+    /// The JSON text that stands for the plain one.
+    fn document<'a>(&self, text: &'a str, made: &'a mut Vec<u8>) -> Result<&'a [u8], String> {
+        made.clear();
+        match &self.form.format {
+            Format::Json => return Ok(text.as_bytes()),
+            Format::Text => quote(text, made),
+            Format::Delimited(form) => delimited::document(form, text, made)?,
         }
-        if let Err(error) = std::str::from_utf8(text) {
-            return failed(format!("not UTF-8 at byte {} of {len}{}", error.valid_up_to(), self.hint()));
+        if made.len() > MAX_TEXT {
+            return Err(format!("with its escapes the text has {} bytes, the limit is {MAX_TEXT}", made.len()));
         }
+        Ok(made)
+    }
+
+    /// `text` is UTF-8.
+    fn parse<'a>(&'a self, text: &'a [u8], spans: &'a mut Vec<Span>) -> Result<Document<'a>, String> {
         let start = if text.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
         let mut scanner = Scanner::new(text);
         if let Err(fault) = project(&mut scanner, start, &self.trie, spans) {
-            return failed(self.not_json(fault, scanner.fault_at(), len));
+            return Err(self.not_json(fault, scanner.fault_at(), text.len()));
         }
         let root = spans.first().and_then(|root| root.of(text)).unwrap_or_default();
-        if root.first() != Some(&b'{') {
-            return failed(format!("the document is {}, not an object", kind_of(root)));
+        if root.first() != Some(&b'{') && self.form.format == Format::Json {
+            return Err(format!("the document is {}, not an object", kind_of(root)));
         }
         let tree = if self.queries.is_empty() { None } else { tree(text, start) };
         let Scanner { spaced, surrogates, .. } = scanner;

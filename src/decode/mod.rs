@@ -1,15 +1,17 @@
 //! A record becomes rows, one for each route, or rejects.
 //!
 //! ```text
-//!   value ──► unwrap ──► decrypt ──► parse ──► map ──► row
-//!             base64     AES         validated  copied from
-//!             JSON str.              one pass   the text
+//!   value ──► unwrap ──► decrypt ──► decode ──► parse ──► map ──► row
+//!             base64     AES         charset,   validated  copied from
+//!             JSON str.              delimited  one pass   the text
 //! ```
 //!
 //! Pure code. What the engines are handed stands in the record character for character: numbers keep their digits,
 //! strings their escapes. A document is validated to its end before anything of it becomes a row.
 
+mod charset;
 mod decrypt;
+mod delimited;
 mod document;
 mod path;
 mod project;
@@ -218,7 +220,7 @@ impl Work<'_> {
         let before = decoded.rejects.len();
         for (reader, routes) in decoder.readers.iter().zip(&*wanted) {
             let reads_value = routes.iter().any(|route| decoder.routes[*route].plan.reads_value);
-            let document = reads_value.then(|| reader.read(record.value, scratch));
+            let document = reads_value.then(|| reader.read(record, scratch));
             for &route in routes {
                 let plan = &decoder.routes[route].plan;
                 let rows = &mut decoded.rows[route];

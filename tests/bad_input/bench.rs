@@ -33,8 +33,8 @@ pub(crate) fn encrypted_with(key: [u8; 16], json: &str) -> Vec<u8> {
 }
 
 pub(crate) fn encrypt(key: [u8; 16], plain: &[u8]) -> Vec<u8> {
-    let decrypt = Some(Decrypt { cipher: Cipher::AesEcb, key: Secret::new(key.to_vec()) });
-    let form = ValueForm { encoding: Encoding::Base64, decrypt };
+    let decrypt = Some(Decrypt::one(Cipher::AesEcb, Secret::new(key.to_vec())));
+    let form = ValueForm { encoding: Encoding::Base64, decrypt, ..ValueForm::default() };
     Wrapper { form: &form, quoted: true }.wrap(plain, [0; 16], false).expect("a key that fits")
 }
 

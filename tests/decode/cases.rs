@@ -74,8 +74,8 @@ fn form(encoding: Option<&str>, cipher: Option<&str>, key: Option<&str>) -> Valu
         "aes-gcm" => Cipher::AesGcm,
         other => panic!("cipher {other}"),
     });
-    let decrypt = cipher.map(|cipher| Decrypt { cipher, key: Secret::new(hex(key.unwrap())) });
-    ValueForm { encoding, decrypt }
+    let decrypt = cipher.map(|cipher| Decrypt::one(cipher, Secret::new(hex(key.unwrap()))));
+    ValueForm { encoding, decrypt, ..ValueForm::default() }
 }
 
 fn one_record(case: &Case) -> Chunk {

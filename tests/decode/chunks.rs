@@ -135,7 +135,7 @@ fn a_record_behind_until_shows_that_until_is_reached() {
 
 #[test]
 fn routes_with_other_keys_read_the_same_topic() {
-    let decrypt = |byte: u8| Decrypt { cipher: Cipher::AesEcb, key: Secret::new(vec![byte; 16]) };
+    let decrypt = |byte: u8| Decrypt::one(Cipher::AesEcb, Secret::new(vec![byte; 16]));
     let constant = vec![column("p", ColumnSource::Partition)];
     let routes = [
         encrypted(decrypt(1), vec![path("a", "$.a")]),
@@ -153,7 +153,7 @@ fn routes_with_other_keys_read_the_same_topic() {
 
 #[test]
 fn routes_that_make_no_sense_are_not_compiled() {
-    let bad_key = Decrypt { cipher: Cipher::AesGcm, key: Secret::new(vec![0; 15]) };
+    let bad_key = Decrypt::one(Cipher::AesGcm, Secret::new(vec![0; 15]));
     let constant = |json: &str| column("c", ColumnSource::Constant(json.into()));
     let default = Column { default: Some("{1}".into()), kind: ColumnKind::Text, ..path("c", "$.a") };
     for (route, reason) in [

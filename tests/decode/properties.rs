@@ -16,11 +16,15 @@ fn columns() -> Vec<Column> {
 fn forms() -> Vec<ValueForm> {
     let ciphers = [Cipher::AesEcb, Cipher::AesCbc, Cipher::AesGcm].map(|cipher| {
         let key = Secret::new(vec![7; 32]);
-        Some(Decrypt { cipher, key })
+        Some(Decrypt::one(cipher, key))
     });
     let ciphers = ciphers.into_iter().chain([None]);
     let both = ciphers.flat_map(|decrypt| {
-        [Encoding::Raw, Encoding::Base64].map(|encoding| ValueForm { encoding, decrypt: decrypt.clone() })
+        [Encoding::Raw, Encoding::Base64].map(|encoding| ValueForm {
+            encoding,
+            decrypt: decrypt.clone(),
+            ..ValueForm::default()
+        })
     });
     both.collect()
 }

@@ -20,12 +20,12 @@ pub(crate) fn column(name: &str, from: ColumnSource) -> Column {
 
 /// A route with plain values.
 pub(crate) fn plain(columns: Vec<Column>) -> Route {
-    route(ValueForm { encoding: Encoding::Raw, decrypt: None }, columns)
+    route(ValueForm { encoding: Encoding::Raw, decrypt: None, ..ValueForm::default() }, columns)
 }
 
 /// A route with encrypted values in base64.
 pub(crate) fn encrypted(decrypt: Decrypt, columns: Vec<Column>) -> Route {
-    route(ValueForm { encoding: Encoding::Base64, decrypt: Some(decrypt) }, columns)
+    route(ValueForm { encoding: Encoding::Base64, decrypt: Some(decrypt), ..ValueForm::default() }, columns)
 }
 
 /// A route of any form.

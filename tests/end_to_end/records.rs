@@ -74,7 +74,8 @@ pub(crate) fn produce(brokers: &str, topic: &str, indices: Range<u64>) -> Produc
     producer.init_transactions(DEADLINE).expect("transactions");
     let form = ValueForm {
         encoding: Encoding::Base64,
-        decrypt: Some(Decrypt { cipher: Cipher::AesEcb, key: Secret::new((0..16).collect()) }),
+        decrypt: Some(Decrypt::one(Cipher::AesEcb, Secret::new((0..16).collect()))),
+        ..ValueForm::default()
     };
     let wrapper = Wrapper { form: &form, quoted: true };
     let mut produced = Produced::default();

@@ -137,7 +137,7 @@ fn config(world: &World) -> Config {
         columns.extend(header.map(|header| column("h", ColumnSource::Header(header.into()))));
         Route {
             table: table.clone(),
-            value: ValueForm { encoding: Encoding::Raw, decrypt: None },
+            value: ValueForm { encoding: Encoding::Raw, decrypt: None, ..ValueForm::default() },
             columns,
             load_headers: BTreeMap::new(),
             delivery: loadlock::domain::Delivery::ExactlyOnce,

@@ -8,7 +8,7 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::Message;
+use rdkafka::message::{Header, Message, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
 
 use crate::cli::Exit;
@@ -122,8 +122,17 @@ impl Topic {
     }
 
     /// Hands over one record; waits while the client's queue is full.
-    pub(super) fn send(&self, index: u64, key: Option<&[u8]>, value: &[u8]) -> Result<(), Failure> {
+    pub(super) fn send(
+        &self,
+        index: u64,
+        key: Option<&[u8]>,
+        header: Option<(&str, &str)>,
+        value: &[u8],
+    ) -> Result<(), Failure> {
         let mut record = BaseRecord::<[u8], [u8], ()>::to(&self.name).payload(value);
+        if let Some((key, value)) = header {
+            record = record.headers(OwnedHeaders::new().insert(Header { key, value: Some(value) }));
+        }
         record.key = key;
         record.partition = if self.by_key { None } else { self.round_robin(index) };
         let started = Instant::now();

@@ -14,7 +14,7 @@ use clap::{Args, ValueEnum};
 
 use super::report::{Console, Failure};
 use super::{Exit, Selection, Stop};
-use crate::config::{Config, Encoding, ValueForm};
+use crate::config::{Config, Encoding, Format, ValueForm};
 use crate::telemetry::{self, LogFormat};
 use encrypt::Wrapper;
 use input::{Input, Plain};
@@ -88,10 +88,14 @@ pub(super) fn run(arguments: &Arguments, console: &mut Console<'_>) -> Result<Ex
         .map_err(|error| Failure::new(Exit::Usage, "usage", "the log can't be set up").caused_by(&error))?;
     let selection = Selection { config: arguments.config.clone(), topics: vec![arguments.topic.clone()] };
     let config = selection.load_shown(console)?;
-    let form = if arguments.plain { PLAIN } else { form(&config, &arguments.topic)? };
-    if arguments.quoted && form.encoding != Encoding::Base64 {
-        let what = "--quoted is for base64 text, and the route of this topic takes raw values";
+    let form = if arguments.plain { ValueForm::default() } else { form(&config, &arguments.topic)? };
+    if arguments.quoted && !matches!(form.encoding, Encoding::Base64 | Encoding::Hex) {
+        let what = "--quoted is for base64 or hexadecimal text, and the route of this topic takes none";
         return Err(Failure::new(Exit::Usage, "usage", what).into());
+    }
+    if form.format != Format::Json && arguments.generate.is_some() {
+        let what = format!("the route of this topic takes {} text, and JSON is what is made up", form.format.name());
+        return Err(Failure::new(Exit::Usage, "usage", what).hint("--file sends each line of a file as it is").into());
     }
     let wrapper = Wrapper { form: &form, quoted: arguments.quoted };
     let input = match (arguments.generate, arguments.records) {
@@ -109,18 +113,13 @@ pub(super) fn run(arguments: &Arguments, console: &mut Console<'_>) -> Result<Ex
     Ok(Exit::Drained)
 }
 
-const PLAIN: ValueForm = ValueForm { encoding: Encoding::Raw, decrypt: None };
-
 /// The one form in which all routes of the topic expect its values.
 fn form(config: &Config, topic: &str) -> Result<ValueForm, Failure> {
-    let key = |form: &ValueForm| form.decrypt.as_ref().map(|decrypt| decrypt.key.expose().to_vec());
-    let cipher = |form: &ValueForm| form.decrypt.as_ref().map(|decrypt| decrypt.cipher);
     let mut forms = config.pipelines_of(topic).flat_map(|pipeline| &pipeline.routes).map(|route| &route.value);
     let missing = || Failure::new(Exit::Usage, "usage", format!("no route reads the topic {topic}"));
     let first = forms.next().ok_or_else(missing)?;
-    if forms.any(|other| other.encoding != first.encoding || cipher(other) != cipher(first) || key(other) != key(first))
-    {
-        let what = format!("the routes of {topic} do not agree on `encoding` and `decrypt`");
+    if forms.any(|other| other != first) {
+        let what = format!("the routes of {topic} do not agree on `encoding`, `decrypt` and the like");
         return Err(Failure::new(Exit::Usage, "usage", what).hint("a record can be written in one form only"));
     }
     Ok(first.clone())
@@ -143,9 +142,12 @@ fn produce(
         let spoil = arguments.corrupt_every.is_some_and(|every| sent % every == every - 1);
         let iv = random_iv()?;
         let value = wrapper.wrap(json.as_bytes(), iv, spoil);
-        let value = value.map_err(|error| Failure::new(Exit::Bug, "bug", "encryption failed").caused_by(&error))?;
+        let value = value.map_err(|error| {
+            let what = format!("record {} can't be written in the form of its route", sent + 1);
+            Failure::new(Exit::Usage, "usage", what).caused_by(&error)
+        })?;
         pace(arguments.rate, started, sent, topic);
-        topic.send(sent, key.as_deref().map(str::as_bytes), &value)?;
+        topic.send(sent, key.as_deref().map(str::as_bytes), wrapper.header(), &value)?;
         sent += 1;
         corrupt += u64::from(spoil);
         if shown.elapsed() >= PROGRESS {
