@@ -146,7 +146,7 @@ impl Reader {
         match self.form.charset {
             Charset::Utf8 => std::str::from_utf8(bytes)
                 .map_err(|error| format!("not UTF-8 at byte {} of {len}{}", error.valid_up_to(), self.hint())),
-            charset => {
+            charset @ (Charset::Latin1 | Charset::Other(_)) => {
                 recoded.clear();
                 charset::utf8(charset, bytes, recoded)
                     .map_err(|at| format!("not {} at byte {at} of {len}{}", charset.name(), self.hint()))?;
