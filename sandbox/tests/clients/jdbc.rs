@@ -51,7 +51,7 @@ async fn mysql_connector_j() {
     drive("MySQL Connector/J", "jdbc:mysql://ADDRESS/shop?sslMode=DISABLED", true).await;
 }
 
-/// Without descriptions of columns: that driver casts to UNSIGNED for them, which the sandbox refuses.
+/// Without descriptions of columns: for them that driver casts to UNSIGNED, which StarRocks has no type for.
 #[tokio::test]
 async fn mariadb_connector_j() {
     drive("MariaDB Connector/J", "jdbc:mariadb://ADDRESS/shop?sslMode=disable", false).await;
