@@ -3,6 +3,7 @@
 //! A step is decided in the [`Ledger`] and told to the store under one lock, so the store follows in the same order.
 //! A step is answered when the store has it on disk.
 
+mod databases;
 mod members;
 
 use std::collections::{BTreeMap, VecDeque};

@@ -337,6 +337,12 @@ impl Ledger {
         self.remove(&lost)
     }
 
+    /// Forgets all transactions of a database.
+    pub(crate) fn forget_database(&mut self, database: &str) {
+        let ids: Vec<i64> = self.of(database).map(|t| t.id).collect();
+        self.remove(&ids);
+    }
+
     fn remove(&mut self, ids: &[i64]) -> Vec<Transaction> {
         let removed: Vec<Transaction> = ids.iter().filter_map(|id| self.transactions.remove(id)).collect();
         for transaction in &removed {

@@ -1,10 +1,6 @@
-//! The engine that a test loads into: a sandbox of its own, or the one that the environment names.
-//!
-//! `ENGINE_KIND` (starrocks or doris), `ENGINE_HTTP` (`host:port` of a frontend, several divided by commas), `ENGINE_QUERY`
-//! (its MySQL port), `ENGINE_USER`, `ENGINE_PASSWORD`, and `ENGINE_REWRITE` (`as it is named=as it is reached`, divided by commas) name
-//! one; `scripts/engines` prints them. Statements go through the MySQL port in either case.
+//! The engine that a test loads into: a sandbox of its own, or the one that the environment names. Statements go through
+//! the MySQL port in either case.
 
-use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 
 use loadlock_sandbox::{EngineKind, Sandbox};
@@ -12,17 +8,17 @@ use loadlock_sandbox::{EngineKind, Sandbox};
 #[path = "../../sandbox/tests/mysql/client.rs"]
 #[allow(clippy::unwrap_used, dead_code, reason = "shared with the tests of the sandbox's MySQL interface")]
 mod client;
+#[path = "named.rs"]
+mod named;
 
 use client::{Client, Said};
+use named::Named;
+pub(crate) use named::name_of;
 
 /// A running engine.
 pub(crate) struct Target {
     pub(crate) kind: EngineKind,
-    frontends: Vec<String>,
-    query: SocketAddr,
-    user: String,
-    password: String,
-    rewrite: Vec<(String, String)>,
+    at: Named,
     sandbox: Option<(Sandbox, PathBuf)>,
 }
 
@@ -33,50 +29,19 @@ impl Target {
     /// # Panics
     /// Variables that can't be read: a test never takes a sandbox for the engine that was meant.
     pub(crate) async fn start(kind: EngineKind, dir: &Path) -> Option<Self> {
-        let Some(named) = variable("ENGINE_KIND") else {
+        let Some(at) = Named::of_environment() else {
             let sandbox = Sandbox::builder(kind).dir(dir).start().await.expect("sandbox");
-            return Some(Self {
+            let at = Named {
                 kind,
                 frontends: vec![sandbox.frontend.to_string()],
                 query: sandbox.query,
                 user: "root".to_owned(),
                 password: String::new(),
                 rewrite: Vec::new(),
-                sandbox: Some((sandbox, dir.to_owned())),
-            });
+            };
+            return Some(Self { kind, at, sandbox: Some((sandbox, dir.to_owned())) });
         };
-        (named == name_of(kind)).then(|| Self::given(kind)).or_else(|| {
-            assert!(
-                ["starrocks", "doris"].contains(&named.as_str()),
-                "ENGINE_KIND is starrocks or doris, not {named:?}"
-            );
-            None
-        })
-    }
-
-    fn given(kind: EngineKind) -> Self {
-        let needed = |name: &str| {
-            variable(name)
-                .unwrap_or_else(|| panic!("ENGINE_KIND is set and {name} is not; scripts/engines prints both"))
-        };
-        let frontends = needed("ENGINE_HTTP");
-        let frontends = frontends.split(',').map(|one| one.trim().trim_start_matches("http://").trim_end_matches('/'));
-        let query = needed("ENGINE_QUERY");
-        let query = query.to_socket_addrs().ok().and_then(|mut found| found.next());
-        let rewrite = variable("ENGINE_REWRITE").unwrap_or_default();
-        let rewrite = rewrite.split(',').filter(|entry| !entry.is_empty()).map(|entry| {
-            let (from, to) = entry.split_once('=').expect("ENGINE_REWRITE: named=reached");
-            (from.to_owned(), to.to_owned())
-        });
-        Self {
-            kind,
-            frontends: frontends.map(str::to_owned).collect(),
-            query: query.expect("ENGINE_QUERY is host:port"),
-            user: variable("ENGINE_USER").unwrap_or_else(|| "root".to_owned()),
-            password: variable("ENGINE_PASSWORD").unwrap_or_default(),
-            rewrite: rewrite.collect(),
-            sandbox: None,
-        }
+        (at.kind == kind).then_some(Self { kind, at, sandbox: None })
     }
 
     /// The sandbox, where it is one of the test's own.
@@ -98,20 +63,20 @@ impl Target {
 
     /// The loader's configuration, pointed at this engine; the password is read from `ENGINE_PASSWORD`.
     pub(crate) fn configured(&self, text: &str) -> String {
-        let entries = self.rewrite.iter().map(|(from, to)| format!("\"{from}\" = \"{to}\"")).collect::<Vec<_>>();
+        let entries = self.at.rewrite.iter().map(|(from, to)| format!("\"{from}\" = \"{to}\"")).collect::<Vec<_>>();
         let rewrite = match entries.as_slice() {
             [] => String::new(),
             entries => format!("\nrewrite = {{ {} }}", entries.join(", ")),
         };
-        let frontends = self.frontends.iter().map(|one| format!("\"http://{one}\"")).collect::<Vec<_>>().join(", ");
+        let frontends = self.at.frontends.iter().map(|one| format!("\"http://{one}\"")).collect::<Vec<_>>().join(", ");
         text.replace("kind = \"starrocks\"", &format!("kind = \"{}\"{rewrite}", name_of(self.kind)))
             .replace("\"http://127.0.0.1:8030\"", &frontends)
-            .replace("user = \"root\"", &format!("user = \"{}\"", self.user))
+            .replace("user = \"root\"", &format!("user = \"{}\"", self.at.user))
     }
 
     /// What the loader finds in `ENGINE_PASSWORD`.
     pub(crate) fn password(&self) -> &str {
-        &self.password
+        &self.at.password
     }
 
     /// Runs the statements of a file, divided by `;` at the ends of lines.
@@ -137,19 +102,7 @@ impl Target {
 
     /// A connection for each statement: an engine that was away leaves none behind that is half-open.
     async fn said(&self, sql: &str) -> Said {
-        let client = Client::log_in(self.query, &self.user, &self.password, "").await;
-        client.unwrap_or_else(|said| panic!("login as {}: {said:?}", self.user)).query(sql).await
+        let client = Client::log_in(self.at.query, &self.at.user, &self.at.password, "").await;
+        client.unwrap_or_else(|said| panic!("login as {}: {said:?}", self.at.user)).query(sql).await
     }
-}
-
-/// As configuration and variables have it.
-pub(crate) fn name_of(kind: EngineKind) -> &'static str {
-    match kind {
-        EngineKind::StarRocks => "starrocks",
-        EngineKind::Doris => "doris",
-    }
-}
-
-fn variable(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|value| !value.is_empty())
 }

@@ -36,6 +36,9 @@ pub(crate) async fn run(
     if words.take_all(&["CREATE", "DATABASE"]) || words.take_all(&["CREATE", "SCHEMA"]) {
         return create_database(server, words);
     }
+    if words.take_all(&["DROP", "DATABASE"]) || words.take_all(&["DROP", "SCHEMA"]) {
+        return drop_database(server, words).await;
+    }
     if words.take_all(&["CREATE", "TABLE"]) {
         return create_table(server, session, sql, words).await;
     }
@@ -89,6 +92,19 @@ fn create_database(server: &Server, words: &mut Words<'_>) -> Result<u64, SqlErr
         return if if_not_exists { Ok(0) } else { Err(SqlError::new(1007, "HY000", text)) };
     }
     server.cluster.create_database(&name).map_err(|e| refused(server, e))?;
+    Ok(0)
+}
+
+async fn drop_database(server: &Server, words: &mut Words<'_>) -> Result<u64, SqlError> {
+    let if_exists = words.take_all(&["IF", "EXISTS"]);
+    let name = words.name()?;
+    let force = words.take("FORCE");
+    words.expect_end()?;
+    if !server.cluster.has_database(&name) {
+        let text = format!("Can't drop database '{name}'; database doesn't exist");
+        return if if_exists { Ok(0) } else { Err(SqlError::new(1008, "HY000", text)) };
+    }
+    server.cluster.drop_database(&name, force).await.map_err(|e| refused(server, e))?;
     Ok(0)
 }
 

@@ -1,5 +1,7 @@
 //! Loads as SQL shows them: `information_schema.loads`, `SHOW LOAD`, `SHOW TRANSACTION`, `SHOW STREAM LOAD`.
 
+use sqlparser::tokenizer::Token;
+
 use super::error::SqlError;
 use super::session::{Server, Session};
 use super::words::Words;
@@ -127,6 +129,17 @@ pub(crate) fn transactions(server: &Server, session: &Session, words: &mut Words
         grid.push(row);
     }
     Ok(grid)
+}
+
+/// What a `SHOW TRANSACTION` says that finds nothing, if it asks for a single id or label.
+pub(crate) fn unknown_transaction(kind: EngineKind, condition: &str) -> Option<SqlError> {
+    let mut words = Words::of(kind, condition).ok()?;
+    let by_label = words.take("WHERE") && words.take("label");
+    if !(by_label || words.take("id")) || !words.take_token(&Token::Eq) {
+        return None;
+    }
+    let asked = if by_label { format!("label {}", words.text().ok()?) } else { format!("id {}", words.number().ok()?) };
+    words.is_end().then(|| SqlError::analysis(kind, &format!("transaction with {asked} does not exist")))
 }
 
 fn timeout_ms(transaction: &Transaction) -> i64 {

@@ -144,8 +144,14 @@ pub(crate) async fn run(
         return Err(SqlError::not_imitated(server.kind, "a prepared statement that is no SELECT"));
     }
     if words.take("SHOW") || words.next_is("DESC") || words.next_is("DESCRIBE") || words.next_is("ADMIN") {
+        let of_transactions = words.next_is("TRANSACTION");
         let grid = show::grid(server, session, &mut words)?;
-        return Ok(Answer::Rows(filtered(server, session, grid, &mut words).await?));
+        let unknown = if of_transactions { loads::unknown_transaction(server.kind, words.rest()) } else { None };
+        let found = filtered(server, session, grid, &mut words).await?;
+        return match unknown.filter(|_| found.rows.is_empty()) {
+            Some(unknown) => Err(unknown),
+            None => Ok(Answer::Rows(found)),
+        };
     }
     if words.take("USE") {
         let (_, database) = words.table_name()?;

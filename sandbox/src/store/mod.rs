@@ -213,6 +213,25 @@ impl Store {
         Ok(count.load(Ordering::Relaxed))
     }
 
+    /// Closes the file and removes it. Blocks.
+    ///
+    /// # Errors
+    /// When the file stays.
+    pub(crate) fn remove(&self) -> Result<(), StoreError> {
+        self.close();
+        for suffix in ["", "-wal", "-shm"] {
+            let mut path = self.path.clone().into_os_string();
+            path.push(suffix);
+            match std::fs::remove_file(&path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(StoreError(format!("{} can't be removed: {error}", path.display())));
+                }
+                Ok(()) | Err(_) => {}
+            }
+        }
+        Ok(())
+    }
+
     /// Carries out what was told and closes the file. Blocks.
     pub(crate) fn close(&self) {
         drop(self.commands.lock().unwrap_or_else(PoisonError::into_inner).take());
