@@ -3,6 +3,9 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+/// How far the clock can be moved: a thousand years, behind which dates would have five digits one day.
+const ADDED_MAX_MS: i64 = 1000 * 365 * 86_400_000;
+
 /// A clock that only moves forward: by itself, and by [`Clock::advance`].
 #[derive(Debug, Default)]
 pub(crate) struct Clock {
@@ -17,9 +20,11 @@ impl Clock {
         millis(system).saturating_add(self.added_ms.load(Ordering::Relaxed))
     }
 
-    /// Moves the clock forward.
+    /// Moves the clock forward, by no more than a thousand years in all.
     pub(crate) fn advance(&self, by: Duration) {
-        self.added_ms.fetch_add(millis(by), Ordering::Relaxed);
+        let later = |added: i64| Some(added.saturating_add(millis(by)).min(ADDED_MAX_MS));
+        // The closure always gives a value.
+        let _ = self.added_ms.fetch_update(Ordering::Relaxed, Ordering::Relaxed, later);
     }
 }
 

@@ -30,8 +30,9 @@ use crate::transactions::{Begin, BeginRefused, Counts, Ledger, State, StepRefuse
 
 /// Ids that a restart leaves unused, so that none of a forgotten transaction comes back.
 const ID_GAP: i64 = 1000;
-/// Error logs that a backend keeps.
+/// Error logs that a backend keeps, and their bytes; the oldest go first.
 const ERROR_LOGS_MAX: usize = 1000;
+const ERROR_LOGS_BYTES_MAX: usize = 64 << 20;
 /// Forgotten transactions that the load history has.
 const HISTORY_MAX: usize = 10_000;
 
@@ -440,22 +441,32 @@ async fn wait(pending: Option<Pending>) -> Result<(), StoreError> {
 
 /// The rejected rows of past loads, by file name.
 #[derive(Debug, Default)]
-pub(crate) struct ErrorLogs(Mutex<VecDeque<(String, String)>>);
+pub(crate) struct ErrorLogs(Mutex<Logs>);
+
+#[derive(Debug, Default)]
+struct Logs {
+    /// File names and texts.
+    files: VecDeque<(String, String)>,
+    bytes: usize,
+}
 
 impl ErrorLogs {
     /// Keeps a log and returns its file name.
     pub(crate) fn keep(&self, id: i64, lines: &[String]) -> String {
         let file = format!("error_log_{id:x}_{:x}", lines.len());
+        let text = lines.join("\n") + "\n";
         let mut logs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if logs.len() == ERROR_LOGS_MAX {
-            logs.pop_front();
+        logs.bytes += text.len();
+        logs.files.push_back((file.clone(), text));
+        while logs.files.len() > ERROR_LOGS_MAX || (logs.bytes > ERROR_LOGS_BYTES_MAX && logs.files.len() > 1) {
+            let Some((_, gone)) = logs.files.pop_front() else { break };
+            logs.bytes -= gone.len();
         }
-        logs.push_back((file.clone(), lines.join("\n") + "\n"));
         file
     }
 
     pub(crate) fn get(&self, file: &str) -> Option<String> {
         let logs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        logs.iter().rev().find(|(name, _)| name == file).map(|(_, text)| text.clone())
+        logs.files.iter().rev().find(|(name, _)| name == file).map(|(_, text)| text.clone())
     }
 }

@@ -1,5 +1,6 @@
 //! HTTP/1.1 listeners and the few helpers that every node needs.
 
+use std::borrow::Cow;
 use std::future::Future;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -9,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
-use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
@@ -17,6 +18,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::Serialize;
 use serde::ser::SerializeMap;
 use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -39,6 +41,42 @@ const HEADERS_MAX_BYTES: usize = 1 << 20;
 const HEADERS_MAX: usize = 200;
 /// How long a connection may take to send its headers, or stay idle.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(300);
+/// Pause before the next connection is accepted when none could be: without file descriptors the error comes back at once.
+pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// What a node takes of a request's head, beyond which it says 400.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HeadLimits {
+    /// Bytes of the first line.
+    pub(crate) line: usize,
+    /// Bytes of all header lines together.
+    pub(crate) headers: usize,
+}
+
+impl HeadLimits {
+    /// Whatever the listener takes.
+    pub(crate) const NONE: Self = Self { line: usize::MAX, headers: usize::MAX };
+    /// StarRocks' frontend (`http_max_initial_line_length`, `http_max_header_size`).
+    pub(crate) const STARROCKS: Self = Self { line: 4096, headers: 32_768 };
+
+    /// The frontend's page for a head that its decoder refuses (`HttpServerHandler::validateRequest`).
+    fn refuse(self, request: &HttpRequest) -> Option<HttpResponse> {
+        let path = request.uri().path_and_query().map_or(0, |path| path.as_str().len());
+        let line = request.method().as_str().len() + path + " ".len() + " HTTP/1.1".len();
+        let headers: usize = request.headers().iter().map(|(name, value)| name.as_str().len() + 2 + value.len()).sum();
+        let too_long = if line > self.line {
+            format!("An HTTP line is larger than {} bytes.", self.line)
+        } else if headers > self.headers {
+            format!("HTTP header is larger than {} bytes.", self.headers)
+        } else {
+            return None;
+        };
+        let page = format!("Bad Request. <br/> {too_long}");
+        let mut refusal = response(StatusCode::BAD_REQUEST, "text/html", page);
+        refusal.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        Some(refusal)
+    }
+}
 
 /// Binds and listens on a loopback port; 0 picks a free one.
 pub(crate) async fn bind(port: u16) -> io::Result<(TcpListener, SocketAddr)> {
@@ -47,9 +85,8 @@ pub(crate) async fn bind(port: u16) -> io::Result<(TcpListener, SocketAddr)> {
     Ok((listener, address))
 }
 
-/// Serves until `stop` changes. Each request runs in a task of its own, so that an effect that has begun comes to its
-/// end when the client goes away, as it does in an engine.
-pub(crate) async fn serve<F, A>(listener: TcpListener, mut stop: watch::Receiver<bool>, answer: F)
+/// Serves until `stop` changes.
+pub(crate) async fn serve<F, A>(listener: TcpListener, mut stop: watch::Receiver<bool>, limits: HeadLimits, answer: F)
 where
     F: Fn(HttpRequest) -> A + Send + Sync + 'static,
     A: Future<Output = Result<HttpResponse, HangUp>> + Send + 'static,
@@ -64,6 +101,7 @@ where
                 Ok((stream, _)) => stream,
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
                     continue;
                 }
             },
@@ -71,26 +109,74 @@ where
             _ = stop.changed() => break,
         };
         let _ = stream.set_nodelay(true);
-        let (answer, mut stop, killed) = (Arc::clone(&answer), stop.clone(), killed.clone());
-        connections.spawn(async move {
-            let service = service_fn(move |request| {
-                let running = tokio::spawn(unless_killed(killed.clone(), answer(request)));
-                async move { running.await.unwrap_or(Err(HangUp)) }
-            });
-            let mut server = http1::Builder::new();
-            server.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
-            server.max_buf_size(HEADERS_MAX_BYTES).max_headers(HEADERS_MAX);
-            let connection = server.serve_connection(TokioIo::new(stream), service);
-            tokio::pin!(connection);
-            tokio::select! {
-                _ = connection.as_mut() => return,
-                _ = stop.changed() => connection.as_mut().graceful_shutdown(),
-            }
-            let _ = tokio::time::timeout(STOP_GRACE, connection).await;
-        });
+        connections.spawn(serve_one(
+            stream,
+            Ends { stop: stop.clone(), killed: killed.clone() },
+            limits,
+            Arc::clone(&answer),
+        ));
     }
     drop(listener);
     while connections.join_next().await.is_some() {}
+}
+
+/// What ends a connection before its client does.
+#[derive(Clone, Debug)]
+pub(crate) struct Ends {
+    /// Changes when the sandbox stops: requests under way get a grace period.
+    pub(crate) stop: watch::Receiver<bool>,
+    /// Closed when the node's process dies: so do its requests.
+    pub(crate) killed: watch::Receiver<()>,
+}
+
+/// Serves one connection. Each request runs in a task of its own, so that an effect that has begun comes to its end when
+/// the client goes away, as it does in an engine.
+pub(crate) async fn serve_one<S, F, A>(stream: S, ends: Ends, limits: HeadLimits, answer: Arc<F>)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    F: Fn(HttpRequest) -> A + Send + Sync + 'static,
+    A: Future<Output = Result<HttpResponse, HangUp>> + Send + 'static,
+{
+    let Ends { mut stop, killed } = ends;
+    let service = service_fn(move |mut request: HttpRequest| {
+        let running = match limits.refuse(&request) {
+            Some(refusal) => Err(refusal),
+            None => {
+                make_text(request.headers_mut());
+                Ok(tokio::spawn(unless_killed(killed.clone(), answer(request))))
+            }
+        };
+        async move {
+            match running {
+                Err(refusal) => Ok(refusal),
+                Ok(running) => running.await.unwrap_or_else(|died| {
+                    tracing::error!(%died, "a request could not be answered; this is a defect of the sandbox");
+                    Err(HangUp)
+                }),
+            }
+        }
+    });
+    let mut server = http1::Builder::new();
+    server.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
+    server.max_buf_size(HEADERS_MAX_BYTES).max_headers(HEADERS_MAX);
+    let connection = server.serve_connection(TokioIo::new(stream), service);
+    tokio::pin!(connection);
+    tokio::select! {
+        _ = connection.as_mut() => return,
+        _ = stop.changed() => connection.as_mut().graceful_shutdown(),
+    }
+    let _ = tokio::time::timeout(STOP_GRACE, connection).await;
+}
+
+/// Makes every header UTF-8, as it is when a backend hands it to its frontend: what is none becomes a replacement character.
+fn make_text(headers: &mut HeaderMap) {
+    for value in headers.values_mut() {
+        if let Cow::Owned(text) = String::from_utf8_lossy(value.as_bytes())
+            && let Ok(text) = HeaderValue::from_bytes(text.as_bytes())
+        {
+            *value = text;
+        }
+    }
 }
 
 /// Comes to its end unless the node dies first.
@@ -111,6 +197,13 @@ pub(crate) fn response(status: StatusCode, content_type: &'static str, body: imp
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
+}
+
+/// What a backend's HTTP library answers to a body that stops being HTTP (`evhttp_connection_incoming_fail`).
+pub(crate) fn garbled() -> HttpResponse {
+    let mut page = response(StatusCode::BAD_REQUEST, "text/html", "<h1>Bad Request</h1>");
+    page.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    page
 }
 
 /// Plain text.
@@ -160,9 +253,9 @@ impl Serialize for Object {
     }
 }
 
-/// A header's text; `None` if it is absent or no text.
+/// A header's text; `None` if it is absent. Of several with one name the first counts, as in the engines.
 pub(crate) fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    headers.get(name).and_then(|v| v.to_str().ok()).map(str::trim)
+    headers.get(name).and_then(|value| str::from_utf8(value.as_bytes()).ok()).map(str::trim)
 }
 
 /// `Content-Length`, if it was sent.

@@ -15,7 +15,7 @@ use crate::transactions::Counts;
 
 /// Rows that an error log holds.
 const ERROR_LOG_ROWS: usize = 50;
-/// Bytes of a row that an error log shows.
+/// Bytes of a row, and of what is wrong with it, that an error log shows.
 const ERROR_LOG_ROW_BYTES: usize = 16 << 10;
 
 /// Reads the bodies of one transaction; rows leave it in chunks.
@@ -72,7 +72,8 @@ impl Loader {
     /// Reads a piece of a body. Behind a failure the bytes are only counted, as an engine drains them.
     pub(crate) fn push(&mut self, bytes: &[u8]) {
         self.rows.counts.bytes += bytes.len() as u64;
-        if self.rows.failure.is_some() {
+        // A body without a byte is none, however it is framed.
+        if bytes.is_empty() || self.rows.failure.is_some() {
             return;
         }
         let (unfolder, rows) = (&self.unfolder, &mut self.rows);
@@ -295,7 +296,9 @@ impl Rows {
         if self.error_log.len() >= ERROR_LOG_ROWS {
             return;
         }
-        let row = String::from_utf8_lossy(&row[..row.len().min(ERROR_LOG_ROW_BYTES)]);
+        let beginning =
+            |bytes: &[u8]| String::from_utf8_lossy(&bytes[..bytes.len().min(ERROR_LOG_ROW_BYTES)]).into_owned();
+        let (reason, row) = (beginning(reason.as_bytes()), beginning(row));
         self.error_log.push(match kind {
             EngineKind::StarRocks => format!("Error: {reason}. Row: {row}"),
             EngineKind::Doris => format!("Reason: {reason}. src line [{row}]; "),

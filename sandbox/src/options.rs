@@ -11,6 +11,7 @@ use sqlparser::ast::Expr;
 
 use crate::csv::{CsvForm, delimiter};
 use crate::expression::{Item, read_columns, read_condition};
+use crate::http::header;
 use crate::json_path::JsonPath;
 use crate::json_rows::Framing;
 use crate::table::EngineKind;
@@ -157,7 +158,7 @@ struct Headers<'a>(&'a HeaderMap);
 
 impl<'a> Headers<'a> {
     fn get(&self, name: &str) -> Option<&'a str> {
-        self.0.get(name).and_then(|v| v.to_str().ok()).map(str::trim).filter(|text| !text.is_empty())
+        header(self.0, name).filter(|text| !text.is_empty())
     }
 
     fn is_true(&self, name: &str) -> bool {
@@ -280,7 +281,7 @@ fn csv(door: Door, headers: &Headers<'_>, names: u64) -> Result<CsvForm, String>
         escape: byte("escape")?,
         trims_space: !is_doris && get("trim_space").is_some_and(|v| v.eq_ignore_ascii_case("true")),
         trims_quotes: is_doris && headers.is_true("trim_double_quotes"),
-        skip_lines: skip_lines + names,
+        skip_lines: names.saturating_add(skip_lines),
         empty_is_null: is_doris && headers.is_true("empty_field_as_null"),
         is_lenient: is_doris,
     })
@@ -317,7 +318,8 @@ fn zone(name: &str) -> Result<TimeZone, String> {
         return Ok(TimeZone::fixed(Offset::constant(8)));
     }
     if let Some((h, m)) = name.strip_prefix(['+', '-']).and_then(|rest| rest.split_once(':')) {
-        let size = h.parse::<i32>().ok().zip(m.parse::<i32>().ok()).map(|(h, m)| h * 3600 + m * 60);
+        let size =
+            h.parse::<u16>().ok().zip(m.parse::<u16>().ok()).map(|(h, m)| i32::from(h) * 3600 + i32::from(m) * 60);
         let seconds = size.map(|s| if name.starts_with('-') { -s } else { s });
         if let Some(offset) = seconds.and_then(|s| Offset::from_seconds(s).ok()) {
             return Ok(TimeZone::fixed(offset));

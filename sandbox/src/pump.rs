@@ -1,5 +1,6 @@
 //! Reads a load's body from the wire into the store, a piece at a time.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +24,8 @@ pub(crate) enum BodyEnd {
     Whole,
     /// The client went away, or a fault of the plan says so.
     Broken,
+    /// What came is no HTTP, such as a chunk without a size.
+    Garbled,
     /// The backend was restarted.
     Lost,
     /// A fault of the plan refuses the load, with this message.
@@ -63,6 +66,7 @@ pub(crate) async fn pump(
                 }
             }
             Ok(None) => break BodyEnd::Whole,
+            Ok(Some(Err(error))) if is_garbled(&error) => break BodyEnd::Garbled,
             Ok(Some(Err(_))) | Err(_) => break BodyEnd::Broken,
         }
         if let Some(chunk) = loader.take_chunk(false) {
@@ -77,6 +81,12 @@ pub(crate) async fn pump(
     }
     cluster.drop_rows_if_over(transaction);
     end
+}
+
+/// True if the client is still there, but doesn't speak HTTP any more.
+fn is_garbled(error: &hyper::Error) -> bool {
+    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<std::io::Error>());
+    source.is_some_and(|source| matches!(source.kind(), ErrorKind::InvalidInput | ErrorKind::InvalidData))
 }
 
 fn fault_at(faults: &[FaultKind], bytes: u64) -> Option<BodyEnd> {

@@ -55,6 +55,12 @@ impl RowChunk {
         self.ops.len() >= CHUNK_ROWS || self.text.len() >= CHUNK_BYTES
     }
 
+    /// Bytes of all texts.
+    #[must_use]
+    pub(crate) fn bytes(&self) -> usize {
+        self.text.len()
+    }
+
     /// True without any row.
     #[must_use]
     pub(crate) fn is_empty(&self) -> bool {

@@ -159,6 +159,8 @@ pub(crate) struct Ledger {
     transactions: BTreeMap<i64, Transaction>,
     /// (database, label) → ids, ascending.
     labels: HashMap<(String, String), Vec<i64>>,
+    /// How many transactions of a database aren't finished.
+    running: HashMap<String, usize>,
     last_id: i64,
 }
 
@@ -178,6 +180,9 @@ impl Ledger {
         let ids = self.labels.entry((transaction.database.clone(), transaction.label.clone())).or_default();
         ids.push(transaction.id);
         ids.sort_unstable();
+        if !transaction.state.is_finished() {
+            *self.running.entry(transaction.database.clone()).or_default() += 1;
+        }
         self.transactions.insert(transaction.id, transaction);
     }
 
@@ -191,7 +196,7 @@ impl Ledger {
         {
             return Err(BeginRefused::LabelUsed { id: found.id, state: found.state });
         }
-        let running = self.of(begin.database).filter(|t| !t.state.is_finished()).count();
+        let running = self.running.get(begin.database).copied().unwrap_or(0);
         if running >= limit {
             return Err(BeginRefused::TooMany { running, limit });
         }
@@ -270,7 +275,11 @@ impl Ledger {
         }
         change(transaction);
         transaction.changed_ms = now_ms;
-        Ok(transaction.clone())
+        let transaction = transaction.clone();
+        if transaction.state.is_finished() {
+            self.ended(&transaction.database);
+        }
+        Ok(transaction)
     }
 
     /// The transaction of an id.
@@ -296,8 +305,11 @@ impl Ledger {
         self.transactions.values()
     }
 
-    fn of<'a>(&'a self, database: &'a str) -> impl Iterator<Item = &'a Transaction> {
-        self.all().filter(move |t| t.database == database)
+    /// One transaction less that isn't finished.
+    fn ended(&mut self, database: &str) {
+        if let Some(running) = self.running.get_mut(database) {
+            *running = running.saturating_sub(1);
+        }
     }
 
     /// Transactions whose time is up.
@@ -346,6 +358,9 @@ impl Ledger {
     fn remove(&mut self, ids: &[i64]) -> Vec<Transaction> {
         let removed: Vec<Transaction> = ids.iter().filter_map(|id| self.transactions.remove(id)).collect();
         for transaction in &removed {
+            if !transaction.state.is_finished() {
+                self.ended(&transaction.database);
+            }
             let key = (transaction.database.clone(), transaction.label.clone());
             if let Some(ids) = self.labels.get_mut(&key) {
                 ids.retain(|id| *id != transaction.id);

@@ -9,6 +9,9 @@ use crate::table::{ColumnType, Element, EngineKind, Nested};
 
 /// Longest `STRING`, bytes (StarRocks `olap_string_max_length`, Doris `string_type_length_soft_limit_bytes`).
 const STRING_MAX_BYTES: usize = 1 << 20;
+/// Levels of a nested type, its innermost elements counted (`Type.MAX_NESTING_DEPTH`).
+const STARROCKS_LEVELS_MAX: usize = 15;
+const DORIS_LEVELS_MAX: usize = 9;
 /// Length of a `VARCHAR` without one.
 const VARCHAR_MAX_BYTES: usize = 65_533;
 
@@ -22,12 +25,24 @@ pub(crate) fn read_type(kind: EngineKind, text: &str) -> Option<ColumnType> {
 
 impl Reader {
     pub(super) fn column_type(&mut self) -> Result<(ColumnType, Vec<Element>), DdlError> {
+        self.type_at(0)
+    }
+
+    /// The type at a level of a nested one (`Type.exceedsMaxNestingDepth`).
+    fn type_at(&mut self, level: usize) -> Result<(ColumnType, Vec<Element>), DdlError> {
+        let levels_max = match self.kind {
+            EngineKind::StarRocks => STARROCKS_LEVELS_MAX,
+            EngineKind::Doris => DORIS_LEVELS_MAX,
+        };
+        if level >= levels_max {
+            return self.fail(format!("Type exceeds the maximum nesting depth of {levels_max}"));
+        }
         let start = self.at;
         let name = self.name()?.to_ascii_uppercase();
         match name.as_str() {
-            "ARRAY" => return self.nested(Nested::Array),
-            "MAP" => return self.nested(Nested::Map),
-            "STRUCT" => return self.nested(Nested::Struct),
+            "ARRAY" => return self.nested(Nested::Array, level),
+            "MAP" => return self.nested(Nested::Map, level),
+            "STRUCT" => return self.nested(Nested::Struct, level),
             _ => {}
         }
         let arguments = self.parenthesis()?;
@@ -79,7 +94,7 @@ impl Reader {
         }
     }
 
-    fn nested(&mut self, shape: Nested) -> Result<(ColumnType, Vec<Element>), DdlError> {
+    fn nested(&mut self, shape: Nested, level: usize) -> Result<(ColumnType, Vec<Element>), DdlError> {
         self.expect_token(&Token::Lt)?;
         let mut elements = Vec::new();
         loop {
@@ -89,7 +104,7 @@ impl Reader {
                 self.take_token(&Token::Colon);
             }
             let start = self.at;
-            let (ty, inner) = self.column_type()?;
+            let (ty, inner) = self.type_at(level + 1)?;
             if matches!(ty, ColumnType::Bitmap | ColumnType::Hll) {
                 self.at = start;
                 return self.fail(format!("type `{ty}` can't be an element"));

@@ -10,7 +10,8 @@ use crate::auth::Login;
 use crate::cluster::{Cluster, StepError};
 use crate::faults::{Call, FaultKind, Node, under};
 use crate::http::{
-    HangUp, HttpRequest, HttpResponse, Object, content_length, header, is_chunked, path_pieces, query_parameter, text,
+    HangUp, HttpRequest, HttpResponse, Object, content_length, garbled, header, is_chunked, path_pieces,
+    query_parameter, text,
 };
 use crate::json_rows::Framing;
 use crate::loader::Loader;
@@ -142,6 +143,10 @@ impl Load<'_> {
             BodyEnd::Whole => loader.verdict().err().map(|message| format!("[DATA_QUALITY_ERROR]{message}")),
             // A backend that dies rolls nothing back.
             BodyEnd::Lost => return Err(HangUp),
+            BodyEnd::Garbled => {
+                self.roll_back(&transaction, "the body is garbled").await;
+                return Ok(garbled());
+            }
             BodyEnd::Broken => Some("[INTERNAL_ERROR]cancelled: sender is gone".to_owned()),
             BodyEnd::Refused(message) => Some(message),
         };
@@ -169,15 +174,11 @@ impl Load<'_> {
         }
         let invalid = |message: &str| Err(self.fail(-1, "INVALID_ARGUMENT", message));
         let length = content_length(headers);
-        match (length, is_chunked(headers)) {
-            (None, false) => {
-                return invalid(
-                    "content_length is empty and transfer-encoding!=chunked, please set content_length or \
-                     transfer-encoding=chunked",
-                );
-            }
-            (Some(_), true) => return invalid("please do not set both content_length and transfer-encoding"),
-            (Some(_), false) | (None, true) => {}
+        if length.is_none() && !is_chunked(headers) {
+            return invalid(
+                "content_length is empty and transfer-encoding!=chunked, please set content_length or \
+                 transfer-encoding=chunked",
+            );
         }
         self.check_group_commit(headers)?;
         let options =

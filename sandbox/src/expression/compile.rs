@@ -2,14 +2,22 @@
 
 #![expect(clippy::wildcard_enum_match_arm, reason = "the enums are the parser's, with a hundred forms of expression")]
 
+use std::borrow::Cow;
+
 use sqlparser::ast::{self, BinaryOperator, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, UnaryOperator};
 use sqlparser::dialect::MySqlDialect;
 use sqlparser::parser::Parser;
-use sqlparser::tokenizer::Token;
+use sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 
 use super::{Comparison, Expression, Function, Operator, Value};
 use crate::ddl;
 use crate::table::EngineKind;
+
+/// Words and signs of one expression (the engines hold the depth of an expression to 3000, `expr_depth_limit`).
+const WORDS_MAX: usize = 2000;
+
+/// Characters of a header in a message about it.
+const SHOWN_CHARACTERS: usize = 1000;
 
 /// One entry of header `columns`.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,8 +34,8 @@ pub(crate) struct Item {
 /// What can't be read.
 pub(crate) fn read_columns(text: &str) -> Result<Vec<Item>, String> {
     let dialect = MySqlDialect {};
-    let unreadable = |e: &dyn std::fmt::Display| format!("columns: {text} cannot be read: {e}");
-    let mut parser = Parser::new(&dialect).try_with_sql(text).map_err(|e| unreadable(&e))?;
+    let unreadable = |e: &dyn std::fmt::Display| format!("columns: {} cannot be read: {e}", beginning(text));
+    let mut parser = Parser::new(&dialect).with_tokens_with_locations(words(text).map_err(|e| unreadable(&e))?);
     let mut items = Vec::new();
     loop {
         let name = parser.parse_identifier().map_err(|e| unreadable(&e))?.value;
@@ -52,13 +60,42 @@ pub(crate) fn read_columns(text: &str) -> Result<Vec<Item>, String> {
 /// What can't be read.
 pub(crate) fn read_condition(text: &str) -> Result<Expr, String> {
     let dialect = MySqlDialect {};
-    let unreadable = |e: &dyn std::fmt::Display| format!("condition {text} cannot be read: {e}");
-    let mut parser = Parser::new(&dialect).try_with_sql(text).map_err(|e| unreadable(&e))?;
+    let unreadable = |e: &dyn std::fmt::Display| format!("condition {} cannot be read: {e}", beginning(text));
+    let mut parser = Parser::new(&dialect).with_tokens_with_locations(words(text).map_err(|e| unreadable(&e))?);
     let condition = parser.parse_expr().map_err(|e| unreadable(&e))?;
     match parser.peek_token().token {
         Token::EOF => Ok(condition),
         other => Err(unreadable(&format!("found {other}"))),
     }
+}
+
+/// What a message shows of a header.
+fn beginning(text: &str) -> Cow<'_, str> {
+    match text.char_indices().nth(SHOWN_CHARACTERS) {
+        Some((end, _)) => format!("{}…", &text[..end]).into(),
+        None => text.into(),
+    }
+}
+
+/// The words of a header. Chains of operators become trees as deep as they are long, so they are held to a length; lists of
+/// names, arguments and literals are not.
+fn words(text: &str) -> Result<Vec<TokenWithSpan>, String> {
+    let tokens = Tokenizer::new(&MySqlDialect {}, text).tokenize_with_location().map_err(|e| e.to_string())?;
+    let (mut words, mut depth) = (0, 0_usize);
+    for TokenWithSpan { token, .. } in &tokens {
+        match token {
+            Token::Comma if depth == 0 => words = 0,
+            Token::Comma | Token::Whitespace(_) | Token::Number(..) | Token::SingleQuotedString(_) => continue,
+            Token::LParen => depth += 1,
+            Token::RParen => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        words += 1;
+        if words > WORDS_MAX {
+            return Err(format!("an expression has more than {WORDS_MAX} words"));
+        }
+    }
+    Ok(tokens)
 }
 
 /// Turns a parsed expression into ours; `resolve` gives the position of a name.

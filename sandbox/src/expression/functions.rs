@@ -2,7 +2,7 @@
 
 use jiff::civil::DateTime;
 
-use super::{Scope, Value};
+use super::{Scope, TEXT_MAX_BYTES, Value};
 use crate::cells::{Decimal, Stamp, format_date, format_micros, hll_hash, to_binary, to_bitmap};
 
 /// A function with its name and how many arguments it takes.
@@ -142,10 +142,7 @@ impl Function {
                 let length = arguments.get(2).map_or(Some(i128::MAX), number)?;
                 Value::Text(substring(first, start, length))
             }
-            Self::Replace => {
-                let from = &texts[1];
-                Value::Text(if from.is_empty() { first.clone() } else { first.replace(from.as_str(), &texts[2]) })
-            }
+            Self::Replace => Value::Text(replace(first, &texts[1], &texts[2])?),
             Self::Length => count(first.len()),
             Self::CharLength => count(first.chars().count()),
             Self::Abs => match arguments[0].whole() {
@@ -173,6 +170,16 @@ impl Function {
 /// A whole number, the fraction of a text cut off.
 fn number(value: &Value) -> Option<i128> {
     Decimal::parse(&value.text()?)?.truncated()
+}
+
+/// `None` if the text becomes too long.
+fn replace(text: &str, from: &str, to: &str) -> Option<String> {
+    if from.is_empty() {
+        return Some(text.to_owned());
+    }
+    let times = text.matches(from).count();
+    let bytes = (text.len() - times * from.len()).checked_add(times.checked_mul(to.len())?)?;
+    (bytes <= TEXT_MAX_BYTES).then(|| text.replace(from, to))
 }
 
 /// Characters from a place counted from 1, or from the end if it is negative; nothing from place 0.

@@ -13,7 +13,11 @@ pub(crate) use functions::Function;
 pub(crate) use value::Value;
 
 use crate::cells::{Rules, cast};
+use crate::like::like;
 use crate::table::ColumnType;
+
+/// Longest text that a function takes or makes; a longer one is NULL. No column holds a sixteenth of it.
+pub(crate) const TEXT_MAX_BYTES: usize = 16 << 20;
 
 /// An expression whose names are positions.
 #[derive(Clone, Debug, PartialEq)]
@@ -84,7 +88,7 @@ impl Expression {
             Self::IsNull(inner) => Value::Bool(inner.value(scope) == Value::Null),
             Self::In(inner, list) => is_in(&inner.value(scope), list.iter().map(|item| item.value(scope))),
             Self::Like(text, pattern) => match (text.value(scope).text(), pattern.value(scope).text()) {
-                (Some(text), Some(pattern)) => Value::Bool(is_like(text.as_bytes(), pattern.as_bytes())),
+                (Some(text), Some(pattern)) => Value::Bool(like(&text, &pattern)),
                 _ => Value::Null,
             },
             Self::Case(cases, otherwise) => {
@@ -96,8 +100,17 @@ impl Expression {
                 text.map_or(Value::Null, |text| Value::of_column(*ty, text))
             }
             Self::Call(function, arguments) => {
-                let arguments: Vec<Value> = arguments.iter().map(|a| a.value(scope)).collect();
-                function.call(&arguments, scope)
+                let mut values = Vec::with_capacity(arguments.len());
+                let mut bytes = 0;
+                for argument in arguments {
+                    let value = argument.value(scope);
+                    bytes += value.size();
+                    if bytes > TEXT_MAX_BYTES {
+                        return Value::Null;
+                    }
+                    values.push(value);
+                }
+                function.call(&values, scope)
             }
         }
     }
@@ -136,19 +149,6 @@ fn is_in(value: &Value, list: impl Iterator<Item = Value>) -> Value {
         }
     }
     if is_unknown { Value::Null } else { Value::Bool(false) }
-}
-
-/// `%` is any text, `_` one character, a backslash takes the next character as it is.
-fn is_like(text: &[u8], pattern: &[u8]) -> bool {
-    match pattern {
-        [] => text.is_empty(),
-        [b'%', rest @ ..] => (0..=text.len()).any(|skipped| is_like(&text[skipped..], rest)),
-        [b'_', rest @ ..] => {
-            let width = std::str::from_utf8(text).ok().and_then(|t| t.chars().next()).map_or(1, char::len_utf8);
-            text.len() >= width && is_like(&text[width..], rest)
-        }
-        [b'\\', wanted, rest @ ..] | [wanted, rest @ ..] => text.first() == Some(wanted) && is_like(&text[1..], rest),
-    }
 }
 
 #[cfg(test)]

@@ -44,6 +44,15 @@ impl Value {
         }
     }
 
+    /// Bytes of its text.
+    #[must_use]
+    pub(crate) fn size(&self) -> usize {
+        match self {
+            Self::Null | Self::Bool(_) | Self::Double(_) => 0,
+            Self::Number(text) | Self::Time(text) | Self::Text(text) => text.len(),
+        }
+    }
+
     /// The value as a condition; `None` for NULL and for what is no truth value.
     #[must_use]
     pub(crate) fn truth(&self) -> Option<bool> {

@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 
 use super::answer::{self, end, error, ok};
 use super::handshake::{Challenge, PLUGIN, Response, SSL};
-use super::packet::{Packets, Reader, WireError};
+use super::packet::{LOGIN_MAX, PAYLOAD_MAX, Packets, Reader, WireError};
 use super::prepared::Prepared;
 use crate::sql::{self, Answer, Server, Session, SqlError, SqlType};
 use crate::table::EngineKind;
@@ -21,8 +21,8 @@ const IDLE_MAX: Duration = Duration::from_secs(28_800);
 /// Statements that a connection may hold prepared.
 const PREPARED_MAX: usize = 1024;
 
-struct Connection<'s> {
-    packets: Packets<TcpStream>,
+struct Connection<'s, S> {
+    packets: Packets<S>,
     server: &'s Server,
     session: Session,
     prepared: HashMap<u32, Prepared>,
@@ -30,8 +30,8 @@ struct Connection<'s> {
 }
 
 /// Serves a connection until it ends, breaks, or the sandbox stops.
-pub(super) async fn run(
-    stream: TcpStream,
+pub(super) async fn run<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
     peer: SocketAddr,
     id: u32,
     server: &Server,
@@ -54,7 +54,7 @@ pub(super) async fn run(
     loop {
         connection.packets.begin();
         let read = tokio::select! {
-            read = connection.packets.read(IDLE_MAX) => read,
+            read = connection.packets.read(IDLE_MAX, PAYLOAD_MAX) => read,
             _ = stop.changed() => return Ok(()),
         };
         let payload = match read {
@@ -77,7 +77,7 @@ pub(super) async fn run(
     }
 }
 
-impl Connection<'_> {
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
     async fn send(&mut self, payload: &[u8]) -> Result<(), WireError> {
         self.packets.write(payload).await?;
         self.packets.flush().await
@@ -87,7 +87,7 @@ impl Connection<'_> {
     async fn log_in(&mut self, peer: SocketAddr) -> Result<bool, WireError> {
         let challenge = Challenge::new()?;
         self.send(&challenge.greeting(self.server.kind, self.session.id)).await?;
-        let Some(payload) = self.packets.read(LOGIN_TIME_MAX).await? else { return Ok(false) };
+        let Some(payload) = self.packets.read(LOGIN_TIME_MAX, LOGIN_MAX).await? else { return Ok(false) };
         let refusal = |text: &str| SqlError::new(1043, "08S01", format!("Bad handshake: {text}"));
         let Some(response) = Response::parse(&payload) else {
             let asks_tls =
@@ -99,7 +99,7 @@ impl Connection<'_> {
         let mut given = response.answer.clone();
         if !response.plugin.is_empty() && response.plugin != PLUGIN {
             self.send(&challenge.switch()).await?;
-            let Some(payload) = self.packets.read(LOGIN_TIME_MAX).await? else { return Ok(false) };
+            let Some(payload) = self.packets.read(LOGIN_TIME_MAX, LOGIN_MAX).await? else { return Ok(false) };
             given = payload;
         }
         // Some clients end an empty answer with a zero.

@@ -9,6 +9,8 @@ use tokio::time::timeout;
 const CHUNK_MAX: usize = 0xff_ffff;
 /// Longest payload that a client may send (`max_allowed_packet`).
 pub(super) const PAYLOAD_MAX: usize = 16 << 20;
+/// Longest payload of somebody who hasn't logged in yet.
+pub(super) const LOGIN_MAX: usize = 64 << 10;
 /// How long a packet that has begun may take, and an answer that isn't read.
 const PACKET_TIME_MAX: Duration = Duration::from_secs(60);
 /// Bytes of an answer that are gathered before they are written.
@@ -26,7 +28,7 @@ pub(super) enum WireError {
     /// A sequence number is not the next one.
     #[error("a packet is out of order")]
     OutOfOrder,
-    /// More than [`PAYLOAD_MAX`].
+    /// More than may come here.
     #[error("a packet is too large")]
     TooLarge,
 }
@@ -48,18 +50,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Packets<S> {
         self.sequence = 0;
     }
 
-    /// Reads a payload; `None` when the other side has closed. Waits `patience` for its first byte.
-    pub(super) async fn read(&mut self, patience: Duration) -> Result<Option<Vec<u8>>, WireError> {
+    /// Reads a payload of at most `max` bytes; `None` when the other side has closed. Waits `patience` for its first byte.
+    pub(super) async fn read(&mut self, patience: Duration, max: usize) -> Result<Option<Vec<u8>>, WireError> {
         let first = timeout(patience, self.stream.read_u8()).await.map_err(|_| WireError::Silence)?;
         let first = match first {
             Ok(byte) => byte,
             Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => return Ok(None),
             Err(error) => return Err(error.into()),
         };
-        timeout(PACKET_TIME_MAX, self.read_rest(first)).await.map_err(|_| WireError::Silence)?.map(Some)
+        timeout(PACKET_TIME_MAX, self.read_rest(first, max)).await.map_err(|_| WireError::Silence)?.map(Some)
     }
 
-    async fn read_rest(&mut self, first: u8) -> Result<Vec<u8>, WireError> {
+    async fn read_rest(&mut self, first: u8, max: usize) -> Result<Vec<u8>, WireError> {
         let mut payload = Vec::new();
         let mut first = Some(first);
         loop {
@@ -76,7 +78,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Packets<S> {
             self.sequence = sequence.wrapping_add(1);
             let length = u32::from_le_bytes([low, middle, high, 0]);
             let wanted = payload.len() + length as usize;
-            if wanted > PAYLOAD_MAX {
+            if wanted > max {
                 return Err(WireError::TooLarge);
             }
             // Memory grows with what arrives, not with what is announced.
@@ -214,9 +216,9 @@ mod tests {
                 a.flush().await.unwrap();
                 payload
             });
-            let got = b.read(PACKET_TIME_MAX).await.unwrap().unwrap();
+            let got = b.read(PACKET_TIME_MAX, PAYLOAD_MAX).await.unwrap().unwrap();
             assert!(got == sender.await.unwrap(), "{length}");
-            assert!(b.read(PACKET_TIME_MAX).await.unwrap().is_none());
+            assert!(b.read(PACKET_TIME_MAX, PAYLOAD_MAX).await.unwrap().is_none());
         }
     }
 
@@ -232,7 +234,7 @@ mod tests {
             let (mut a, b) = tokio::io::duplex(64);
             a.write_all(bytes).await.unwrap();
             drop(a);
-            let error = Packets::new(b).read(PACKET_TIME_MAX).await.unwrap_err();
+            let error = Packets::new(b).read(PACKET_TIME_MAX, PAYLOAD_MAX).await.unwrap_err();
             assert_eq!(error.to_string(), want, "{bytes:?}");
         }
     }

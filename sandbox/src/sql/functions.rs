@@ -10,6 +10,7 @@ use rusqlite::{Connection, Error};
 use super::number::{Exact, double_text};
 use super::time;
 use crate::cells::{Decimal, Stamp, format_date, format_micros, format_rounded};
+use crate::like::like;
 
 type Outcome = rusqlite::Result<Option<String>>;
 
@@ -154,48 +155,6 @@ fn date_add(text: &str, amount: &str, unit: &str) -> Outcome {
     let is_date = !text.contains(':') && matches!(unit, "DAY" | "WEEK" | "MONTH" | "YEAR");
     let digits = text.split_once('.').map_or(0, |(_, fraction)| u8::try_from(fraction.len()).unwrap_or(6));
     Ok(later.and_then(|at| if is_date { Some(format_date(at.date())) } else { format_rounded(at, digits) }))
-}
-
-/// `LIKE`: `%` any text, `_` any character, `\` takes the next one as it is. Case counts.
-pub(crate) fn like(text: &str, pattern: &str) -> bool {
-    enum Piece {
-        Any,
-        One,
-        This(char),
-    }
-    let mut pieces = Vec::new();
-    let mut characters = pattern.chars();
-    while let Some(c) = characters.next() {
-        pieces.push(match c {
-            '%' => Piece::Any,
-            '_' => Piece::One,
-            '\\' => Piece::This(characters.next().unwrap_or('\\')),
-            c => Piece::This(c),
-        });
-    }
-    let text: Vec<char> = text.chars().collect();
-    // Where to go on after the last `%`: one character further in the text.
-    let (mut at, mut piece, mut retry) = (0, 0, None);
-    while at < text.len() {
-        match pieces.get(piece) {
-            Some(Piece::Any) => {
-                retry = Some((piece + 1, at));
-                piece += 1;
-                continue;
-            }
-            Some(Piece::One) => {}
-            Some(Piece::This(c)) if *c == text[at] => {}
-            Some(Piece::This(_)) | None => {
-                let Some((after, from)) = retry else { return false };
-                retry = Some((after, from + 1));
-                (piece, at) = (after, from + 1);
-                continue;
-            }
-        }
-        piece += 1;
-        at += 1;
-    }
-    pieces[piece..].iter().all(|p| matches!(p, Piece::Any))
 }
 
 /// Characters from a position that counts from 1, or from the end if it is negative; 0 finds nothing.

@@ -31,6 +31,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
+use crate::like::like;
 use crate::store::{View, query};
 
 pub(crate) use error::SqlError;
@@ -215,7 +216,7 @@ async fn filtered(server: &Server, session: &Session, mut grid: Grid, words: &mu
     if words.take("LIKE") {
         let pattern = words.text()?.to_lowercase();
         let matches = |row: &Vec<Option<String>>| {
-            row.first().and_then(Option::as_ref).is_some_and(|cell| functions::like(&cell.to_lowercase(), &pattern))
+            row.first().and_then(Option::as_ref).is_some_and(|cell| like(&cell.to_lowercase(), &pattern))
         };
         grid.rows.retain(matches);
     }

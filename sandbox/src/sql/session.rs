@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::error::SqlError;
@@ -20,6 +21,8 @@ pub(crate) struct Server {
     pub(crate) cluster: Arc<Cluster>,
     /// Which frontend it is.
     pub(crate) frontend: usize,
+    /// Connections so far.
+    connections: AtomicU32,
     connected: Mutex<BTreeMap<u32, Connected>>,
 }
 
@@ -33,7 +36,7 @@ pub(crate) struct Connected {
 
 impl Server {
     pub(crate) fn new(kind: EngineKind, cluster: Arc<Cluster>, frontend: usize) -> Self {
-        Self { kind, cluster, frontend, connected: Mutex::default() }
+        Self { kind, cluster, frontend, connections: AtomicU32::new(0), connected: Mutex::default() }
     }
 
     /// Where the leader's HTTP interface is, or was last, if this frontend doesn't lead.
@@ -44,6 +47,11 @@ impl Server {
 
     pub(crate) fn connected(&self) -> MutexGuard<'_, BTreeMap<u32, Connected>> {
         self.connected.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The number of a new connection.
+    pub(crate) fn next_connection(&self) -> u32 {
+        self.connections.fetch_add(1, Ordering::Relaxed).wrapping_add(1)
     }
 
     /// A connection that begins now.

@@ -10,7 +10,7 @@ use super::memory::{Context, Work};
 use super::{backend_failed, backend_reply, status};
 use crate::cluster::Cluster;
 use crate::faults::FaultKind;
-use crate::http::{HangUp, HttpRequest, HttpResponse, Object, content_length, header};
+use crate::http::{HangUp, HttpRequest, HttpResponse, Object, content_length, garbled, header};
 use crate::loader::Loader;
 use crate::nodes::Backend;
 use crate::options::{Door, LoadOptions};
@@ -70,6 +70,10 @@ pub(super) async fn load(
         BodyEnd::Broken => {
             *is_broken = true;
             Err(HangUp)
+        }
+        BodyEnd::Garbled => {
+            *is_broken = true;
+            Ok(garbled())
         }
         BodyEnd::Lost => Err(HangUp),
         BodyEnd::Refused(message) => {
@@ -195,6 +199,10 @@ pub(super) async fn stream_load(
     let failure = match end {
         BodyEnd::Whole => loader.verdict().err().or_else(|| empty(&loader)),
         BodyEnd::Lost => return Err(HangUp),
+        BodyEnd::Garbled => {
+            give_up(cluster, &transaction, "Cancelled: the body is garbled").await;
+            return Ok(garbled());
+        }
         BodyEnd::Broken => Some("Cancelled: the body ended too early".to_owned()),
         BodyEnd::Refused(message) => Some(message),
     };

@@ -26,8 +26,8 @@ pub use query::QueryResult;
 pub(crate) use query::{View, query};
 pub(crate) use sql_text::{NUMERIC_COLLATION, quote};
 
-/// Chunks of rows that may wait for a writer.
-const WAITING_CHUNKS: usize = 32;
+/// KiB of rows that may wait for a writer. A larger chunk, which is a single row, waits until it is alone.
+const WAITING_KIB: u32 = 32 << 10;
 /// SQLite attaches at most this many files to one connection unless it was compiled otherwise.
 pub(crate) const DATABASES_MAX: usize = 10;
 
@@ -146,7 +146,7 @@ impl Store {
             .map_err(|e| StoreError(format!("no thread for its writer: {e}")))?;
         let store = Self {
             commands: Mutex::new(Some(commands)),
-            places: Arc::new(Semaphore::new(WAITING_CHUNKS)),
+            places: Arc::new(Semaphore::new(WAITING_KIB as usize)),
             writer: Mutex::new(Some(thread)),
             path,
         };
@@ -173,9 +173,10 @@ impl Store {
         Pending(answer)
     }
 
-    /// Stages rows; waits while too many chunks are waiting.
+    /// Stages rows; waits while too many are waiting.
     pub(crate) async fn append(&self, id: i64, table: Arc<Table>, chunk: RowChunk) {
-        if let Ok(place) = Arc::clone(&self.places).acquire_owned().await {
+        let kib = u32::try_from(chunk.bytes() >> 10).unwrap_or(WAITING_KIB).clamp(1, WAITING_KIB);
+        if let Ok(place) = Arc::clone(&self.places).acquire_many_owned(kib).await {
             self.send(Command::Rows { id, table, chunk, _place: place });
         }
     }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use rusqlite::limits::Limit;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags, params_from_iter};
 use serde::{Deserialize, Serialize};
@@ -14,6 +15,10 @@ use crate::sql::register_functions;
 
 /// Rows that a query may return.
 const ROWS_MAX: usize = 1_000_000;
+/// Bytes that a query may return.
+const BYTES_MAX: usize = 256 << 20;
+/// Longest value that a query may make on its way; a row of a load is shorter.
+const VALUE_BYTES_MAX: i32 = 128 << 20;
 /// How long a query may run.
 const TIME_MAX: Duration = Duration::from_secs(60);
 
@@ -67,6 +72,7 @@ pub(crate) async fn query(
 fn attach(databases: &[(String, PathBuf)]) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_MEMORY;
     let connection = Connection::open_with_flags(":memory:", flags)?;
+    connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, VALUE_BYTES_MAX)?;
     register_collation(&connection)?;
     register_functions(&connection)?;
     for (name, path) in databases {
@@ -107,11 +113,17 @@ fn run(connection: &Connection, sql: &str) -> Result<QueryResult, StoreError> {
     let columns: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
     let mut found = statement.query([])?;
     let mut rows = Vec::new();
+    let mut bytes = 0;
     while let Some(row) = found.next()? {
         if rows.len() == ROWS_MAX {
             return Err(StoreError(format!("the query returns more than {ROWS_MAX} rows; add a LIMIT")));
         }
-        let cells = (0..columns.len()).map(|i| Ok(text(row.get_ref(i)?))).collect::<Result<_, rusqlite::Error>>()?;
+        let cells = (0..columns.len()).map(|i| Ok(text(row.get_ref(i)?)));
+        let cells: Vec<Option<String>> = cells.collect::<Result<_, rusqlite::Error>>()?;
+        bytes += cells.iter().flatten().map(String::len).sum::<usize>();
+        if bytes > BYTES_MAX {
+            return Err(StoreError(format!("the query returns more than {BYTES_MAX} bytes; add a LIMIT")));
+        }
         rows.push(cells);
     }
     Ok(QueryResult { columns, rows })

@@ -10,7 +10,7 @@ use super::StartError;
 use super::door::Door;
 use super::machines::Doors;
 use crate::cluster::Cluster;
-use crate::http::{bind, serve};
+use crate::http::{HangUp, HeadLimits, HttpRequest, HttpResponse, bind, serve};
 use crate::nodes::{Addresses, Backend, Frontend};
 use crate::sql::Server;
 use crate::table::EngineKind;
@@ -76,11 +76,17 @@ impl Listeners {
         }
     }
 
+    /// The frontends.
+    pub(super) fn servers(&self, cluster: &Arc<Cluster>) -> Vec<Arc<Server>> {
+        let server = |index| Arc::new(Server::new(cluster.profile.kind(), Arc::clone(cluster), index));
+        (0..self.frontends.len()).map(server).collect()
+    }
+
     /// Serves until `stop` changes.
-    pub(super) fn open(self, cluster: &Arc<Cluster>, stop: &watch::Receiver<bool>) -> Doors {
-        let frontends = self.frontends.into_iter().enumerate().map(|(index, (http, query))| {
-            let server = Arc::new(Server::new(cluster.profile.kind(), Arc::clone(cluster), index));
-            let sql = Arc::clone(&server);
+    pub(super) fn open(self, servers: &[Arc<Server>], stop: &watch::Receiver<bool>) -> Doors {
+        let cluster = Arc::clone(&servers[0].cluster);
+        let frontends = self.frontends.into_iter().zip(servers).map(|((http, query), server)| {
+            let (server, sql) = (Arc::clone(server), Arc::clone(server));
             vec![
                 Door::open(http, stop.clone(), move |listener, stop| {
                     serve_frontend(listener, stop, Arc::clone(&server))
@@ -90,7 +96,7 @@ impl Listeners {
         });
         let frontends = frontends.collect();
         let backends = self.backends.into_iter().enumerate().map(|(index, bound)| {
-            let (own, cluster) = (Backend { index, http: bound.1 }, Arc::clone(cluster));
+            let (own, cluster) = (Backend { index, http: bound.1 }, Arc::clone(&cluster));
             vec![Door::open(bound, stop.clone(), move |listener, stop| {
                 serve_backend(listener, stop, Arc::clone(&cluster), own)
             })]
@@ -100,27 +106,35 @@ impl Listeners {
 }
 
 async fn serve_frontend(listener: TcpListener, stop: watch::Receiver<bool>, server: Arc<Server>) {
-    serve(listener, stop, move |request| {
-        let server = Arc::clone(&server);
-        async move {
-            match server.kind {
-                EngineKind::StarRocks => starrocks::frontend::answer(server, request).await,
-                EngineKind::Doris => doris::frontend::answer(server, request).await,
-            }
-        }
-    })
-    .await;
+    let limits = head_limits(server.kind);
+    serve(listener, stop, limits, move |request| frontend(Arc::clone(&server), request)).await;
 }
 
 async fn serve_backend(listener: TcpListener, stop: watch::Receiver<bool>, cluster: Arc<Cluster>, own: Backend) {
-    serve(listener, stop, move |request| {
-        let cluster = Arc::clone(&cluster);
-        async move {
-            match cluster.profile.kind() {
-                EngineKind::StarRocks => starrocks::backend::answer(cluster, own, request).await,
-                EngineKind::Doris => doris::backend::answer(cluster, own, request).await,
-            }
-        }
-    })
-    .await;
+    serve(listener, stop, HeadLimits::NONE, move |request| backend(Arc::clone(&cluster), own, request)).await;
+}
+
+/// What a frontend takes of a request's head.
+pub(super) fn head_limits(kind: EngineKind) -> HeadLimits {
+    match kind {
+        EngineKind::StarRocks => HeadLimits::STARROCKS,
+        // As much as the listener takes (`jetty_server_max_http_header_size`).
+        EngineKind::Doris => HeadLimits::NONE,
+    }
+}
+
+/// Answers as a frontend.
+pub(super) async fn frontend(server: Arc<Server>, request: HttpRequest) -> Result<HttpResponse, HangUp> {
+    match server.kind {
+        EngineKind::StarRocks => starrocks::frontend::answer(server, request).await,
+        EngineKind::Doris => doris::frontend::answer(server, request).await,
+    }
+}
+
+/// Answers as a backend.
+pub(super) async fn backend(cluster: Arc<Cluster>, own: Backend, request: HttpRequest) -> Result<HttpResponse, HangUp> {
+    match cluster.profile.kind() {
+        EngineKind::StarRocks => starrocks::backend::answer(cluster, own, request).await,
+        EngineKind::Doris => doris::backend::answer(cluster, own, request).await,
+    }
 }

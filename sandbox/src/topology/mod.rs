@@ -1,6 +1,7 @@
 //! The nodes of a sandbox: frontends with HTTP and MySQL interfaces, backends and the admin port, each on a loopback
 //! port of its own.
 
+mod connect;
 mod door;
 mod listen;
 mod machines;
@@ -19,12 +20,14 @@ use crate::auth::Account;
 use crate::cluster::Cluster;
 use crate::ddl::{self, DdlError};
 use crate::faults::{Fault, FaultCount, Node};
-use crate::http::serve;
+use crate::http::{HeadLimits, serve};
 use crate::profile::{Profile, VersionError};
 use crate::settings::Settings;
+use crate::sql::Server;
 use crate::store::{StoreError, definitions};
-use crate::table::EngineKind;
+use crate::table::{EngineKind, Table};
 
+pub use connect::Port;
 pub(crate) use machines::Machines;
 pub use machines::{NodeError, NodeView};
 
@@ -168,6 +171,14 @@ impl Builder {
         self
     }
 
+    /// The tables that the DDL declares, as `db.table`, without starting anything.
+    ///
+    /// # Errors
+    /// When the DDL can't be read.
+    pub fn tables(&self) -> Result<Vec<String>, DdlError> {
+        Ok(ddl::read(self.kind, &self.ddl)?.tables.iter().map(Table::full_name).collect())
+    }
+
     /// Opens the store, binds the ports and serves.
     ///
     /// # Errors
@@ -199,11 +210,12 @@ impl Builder {
         let cluster = Cluster::open(self.profile, self.settings, account, schema, addresses.clone(), &dir)?;
 
         let (stop, stopped) = watch::channel(false);
-        let doors = listeners.open(&cluster, &stopped);
+        let servers = listeners.servers(&cluster);
+        let doors = listeners.open(&servers, &stopped);
         let machines = Arc::new(Machines::new(Arc::clone(&cluster), doors));
         let (c, m) = (Arc::clone(&cluster), Arc::clone(&machines));
         let tasks = vec![
-            tokio::spawn(serve(admin_listener, stopped.clone(), move |request| {
+            tokio::spawn(serve(admin_listener, stopped.clone(), HeadLimits::NONE, move |request| {
                 admin::answer(Arc::clone(&c), Arc::clone(&m), request)
             })),
             tokio::spawn(housekeeping(Arc::clone(&cluster), stopped)),
@@ -220,6 +232,7 @@ impl Builder {
             queries: addresses.frontends.iter().map(|f| f.query).collect(),
             cluster,
             machines,
+            servers,
             stop,
             tasks,
             _temporary: temporary,
@@ -269,6 +282,7 @@ pub struct Sandbox {
     pub queries: Vec<SocketAddr>,
     cluster: Arc<Cluster>,
     machines: Arc<Machines>,
+    servers: Vec<Arc<Server>>,
     stop: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
     _temporary: Option<TempDir>,

@@ -12,3 +12,5 @@ mod sdk;
 mod seatunnel;
 mod shell;
 mod starrocks_manual;
+#[path = "../support/watch.rs"]
+mod watch;

@@ -3,6 +3,7 @@
 
 mod deaths;
 mod doris;
+mod hostile;
 mod loads;
 mod profiles;
 mod questions;
@@ -10,4 +11,6 @@ mod starrocks;
 mod support;
 mod topology;
 mod types;
+#[path = "../support/watch.rs"]
+mod watch;
 mod wire;

@@ -48,6 +48,7 @@ pub(crate) async fn call(
     headers: Headers<'_>,
     body: impl Into<Bytes>,
 ) -> Result<Answer, hyper::Error> {
+    crate::watch::panics_are_fatal();
     let stream = TcpStream::connect(address).await.unwrap();
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     let connection = tokio::spawn(connection);

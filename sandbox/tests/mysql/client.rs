@@ -57,6 +57,7 @@ pub(crate) struct Client {
 impl Client {
     /// Connects and reads the greeting: the client and the challenge.
     pub(crate) async fn greeted(address: SocketAddr) -> (Self, Vec<u8>) {
+        crate::watch::panics_are_fatal();
         let mut client = Self { stream: TcpStream::connect(address).await.unwrap(), sequence: 0 };
         let greeting = client.read().await.expect("a greeting");
         assert_eq!(greeting[0], 10, "protocol version");
@@ -91,6 +92,26 @@ impl Client {
     pub(crate) async fn query(&mut self, sql: &str) -> Said {
         self.command(0x03, sql.as_bytes()).await;
         self.said(false).await
+    }
+
+    /// Runs a statement that may be longer than a packet.
+    pub(crate) async fn query_in_packets(&mut self, sql: &str) -> Said {
+        self.sequence = 0;
+        let payload = [&[0x03], sql.as_bytes()].concat();
+        let mut chunks: Vec<&[u8]> = payload.chunks(0xff_ffff).collect();
+        // A full packet is followed by another one, be it empty.
+        if chunks.last().is_some_and(|last| last.len() == 0xff_ffff) {
+            chunks.push(&[]);
+        }
+        for chunk in chunks {
+            self.write(chunk).await;
+        }
+        self.said(false).await
+    }
+
+    /// A command was written past [`Client::command`]; its answer is next.
+    pub(crate) fn expect_answer(&mut self) {
+        self.sequence = 1;
     }
 
     pub(crate) async fn command(&mut self, code: u8, body: &[u8]) {

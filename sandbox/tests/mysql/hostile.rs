@@ -172,3 +172,102 @@ async fn prepared_statements_that_there_are_not() {
     assert_eq!(client.query("SELECT count(*) FROM d.t").await.lines(), ["0"]);
     sandbox.stop().await;
 }
+
+/// A statement of so many bytes.
+fn padded(bytes: usize) -> String {
+    let (head, tail) = ("SELECT 1 /*", "*/");
+    format!("{head}{}{tail}", "x".repeat(bytes - head.len() - tail.len()))
+}
+
+#[tokio::test]
+async fn packets_of_every_size() {
+    let sandbox = start().await;
+    let mut client = Client::root(sandbox.query).await;
+    let too_long = ["ERROR 1064 the statement is longer than 1048576 bytes"];
+    assert_eq!(client.query(&padded(1 << 20)).await.lines(), ["1"]);
+    // The longest packet, and the longest payload, which takes two of them.
+    for bytes in [(1 << 20) + 1, 0xff_fffd, (16 << 20) - 2] {
+        assert_eq!(client.query_in_packets(&padded(bytes)).await.lines(), too_long, "{bytes}");
+    }
+    // A full packet that nothing but an empty one follows.
+    assert_eq!(client.query_in_packets(&padded(0xff_fffe)).await.lines(), too_long);
+    // One byte too many, told of before the rest has come.
+    let mut other = Client::root(sandbox.query).await;
+    assert_eq!(other.query_in_packets(&padded(16 << 20)).await.lines()[0].split(' ').nth(1), Some("1153"));
+    // Byte by byte, and several commands in one piece.
+    for byte in [&[9, 0, 0, 0, 3][..], b"SELECT 2"].concat() {
+        client.stream.write_all(&[byte]).await.unwrap();
+        client.stream.flush().await.unwrap();
+    }
+    client.expect_answer();
+    assert_eq!(client.said(false).await.lines(), ["2"]);
+    client.stream.write_all(&[1, 0, 0, 0, 0x0e].repeat(100)).await.unwrap();
+    for _ in 0..100 {
+        client.expect_answer();
+        assert_eq!(client.said(false).await, Said::Ok(0));
+    }
+    sandbox.stop().await;
+}
+
+#[tokio::test]
+async fn commands_that_there_are_not() {
+    let sandbox = start().await;
+    let mut client = Client::root(sandbox.query).await;
+    // Sleep, create and drop database, process info, debug, change user, binlog, fetch, and so on: none is imitated.
+    for code in (0x05..=0x08).chain(0x0a..=0x0d).chain(0x0f..=0x15).chain([0x1c, 0x1d, 0x1e, 0x20, 0xfe, 0xff]) {
+        client.command(code, b"\x00\xff\xfe\x00").await;
+        assert!(matches!(client.said(false).await, Said::Error(1047, ..)), "{code:x}");
+    }
+    // An empty packet is no command.
+    client.stream.write_all(&[0, 0, 0, 0]).await.unwrap();
+    client.expect_answer();
+    assert!(matches!(client.said(false).await, Said::Error(1047, ..)));
+    // Halves of commands.
+    for (code, wants_answer) in [(0x17, true), (0x18, false), (0x19, false), (0x1a, true), (0x1b, true), (0x04, true)] {
+        for body in [&b""[..], b"\x01", b"\xff\xff\xff\xff", b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"] {
+            client.command(code, body).await;
+            if wants_answer {
+                client.read().await.expect("an answer");
+            }
+        }
+    }
+    assert_eq!(client.query("SELECT 1").await.lines(), ["1"]);
+    sandbox.stop().await;
+}
+
+#[tokio::test]
+async fn logins_that_are_too_large() {
+    let sandbox = start().await;
+    let (mut client, _) = Client::greeted(sandbox.query).await;
+    client.stream.write_all(&[0xff, 0xff, 0x01, 1]).await.unwrap();
+    client.stream.write_all(&[b'x'; 1000]).await.unwrap();
+    let mut rest = Vec::new();
+    let read = tokio::time::timeout(Duration::from_secs(20), client.stream.read_to_end(&mut rest)).await;
+    assert!(read.is_ok(), "it is not waited for");
+    assert_eq!(Client::root(sandbox.query).await.query("SELECT 1").await.lines(), ["1"]);
+    sandbox.stop().await;
+}
+
+#[tokio::test]
+async fn tables_that_are_too_deep() {
+    let sandbox = start().await;
+    let mut client = Client::root(sandbox.query).await;
+    let ddl = format!(
+        "CREATE TABLE d.deep (id INT, a {}INT{}) DUPLICATE KEY(id)",
+        "ARRAY<".repeat(50_000),
+        ">".repeat(50_000)
+    );
+    let said = client.query(&ddl).await.lines();
+    assert!(said[0].contains("Type exceeds the maximum nesting depth of 15"), "{said:?}");
+    for sql in [
+        "CREATE TABLE d.x (",
+        "CREATE TABLE d.x (id DECIMAL(999999999999999999999))",
+        "CREATE DATABASE ``",
+        "DROP TABLE",
+        "USE `a`.`b`.`c`.`d`",
+    ] {
+        assert!(matches!(client.query(sql).await, Said::Error(..)), "{sql}");
+    }
+    assert_eq!(client.query("SELECT count(*) FROM d.t").await.lines(), ["0"]);
+    sandbox.stop().await;
+}

@@ -6,3 +6,5 @@ mod hostile;
 mod login;
 mod others;
 mod statements;
+#[path = "../support/watch.rs"]
+mod watch;

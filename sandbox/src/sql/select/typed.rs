@@ -1,10 +1,10 @@
 //! A translated expression: SQLite's text for it and its type. Conversions, comparisons and arithmetic keep the rule
 //! that every value is a text or NULL; only predicates are SQLite's integers.
 
-use super::super::functions::like;
 use super::super::number::{DECIMAL_DIGITS_MAX, double_text};
 use super::super::types::SqlType;
 use crate::cells::{Decimal, Stamp, format_date, format_micros, format_rounded};
+use crate::like::like;
 use crate::store::NUMERIC_COLLATION;
 use crate::table::EngineKind;
 
