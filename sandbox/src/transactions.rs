@@ -351,7 +351,7 @@ impl Ledger {
 
     /// Forgets all transactions of a database.
     pub(crate) fn forget_database(&mut self, database: &str) {
-        let ids: Vec<i64> = self.of(database).map(|t| t.id).collect();
+        let ids: Vec<i64> = self.all().filter(|t| t.database == database).map(|t| t.id).collect();
         self.remove(&ids);
     }
 
