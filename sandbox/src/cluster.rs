@@ -4,7 +4,9 @@
 //! A step is answered when the store has it on disk.
 
 mod databases;
+mod faulty;
 mod members;
+mod retention;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
@@ -15,6 +17,7 @@ use std::time::Duration;
 use hyper::HeaderMap;
 use tokio::sync::{Notify, watch};
 
+use self::faulty::{publish_delay, waits_in_vain};
 use crate::auth::{Account, Login};
 use crate::clock::Clock;
 use crate::ddl::Schema;
@@ -33,8 +36,6 @@ const ID_GAP: i64 = 1000;
 /// Error logs that a backend keeps, and their bytes; the oldest go first.
 const ERROR_LOGS_MAX: usize = 1000;
 const ERROR_LOGS_BYTES_MAX: usize = 64 << 20;
-/// Forgotten transactions that the load history has.
-const HISTORY_MAX: usize = 10_000;
 
 /// Why a step of a transaction fails.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +49,9 @@ pub(crate) enum StepError {
     /// No frontend leads; what a backend says of that.
     #[error("{0}")]
     NoLeader(String),
+    /// A fault of the plan has it fail, with this text.
+    #[error("{0}")]
+    Forced(String),
 }
 
 /// Why a database or a table can't be made, changed or dropped.
@@ -137,7 +141,7 @@ impl Cluster {
             settings,
             clock,
             nodes,
-            faults: Faults::default(),
+            faults: Faults::new(profile.kind()),
             error_logs: ErrorLogs::default(),
             memory: Memory::default(),
             account,
@@ -268,7 +272,12 @@ impl Cluster {
     /// PREPARE → PREPARED, durable. If it can't be written the transaction is aborted.
     pub(crate) async fn prepare(&self, id: i64, counts: Counts, life: Duration) -> Result<Transaction, StepError> {
         let now = self.clock.now_ms();
-        let result = self.journaled(|ledger| ledger.prepare(now, id, counts, life)).await;
+        let mut result = self.journaled(|ledger| ledger.prepare(now, id, counts, life)).await;
+        if result.is_ok()
+            && let Some(message) = self.undoes_prepare()
+        {
+            result = Err(StepError::Forced(message));
+        }
         if let Err(StepError::Store(error)) = &result {
             // Nothing more can be done about a second failure than to report the first.
             let _ = self.abort(id, &error.to_string()).await;
@@ -286,6 +295,9 @@ impl Cluster {
 
     /// PREPARED → COMMITTED, durable; it becomes visible by itself, also when the one who asked for it dies meanwhile.
     pub(crate) async fn commit(self: &Arc<Self>, id: i64) -> Result<Transaction, StepError> {
+        if let Some(message) = self.refuses_commit(id) {
+            return Err(StepError::Forced(message));
+        }
         let now = self.clock.now_ms();
         let step = self.journaled(|ledger| {
             let committed = ledger.commit(now, id);
@@ -299,6 +311,9 @@ impl Cluster {
 
     /// PREPARE or PREPARED → ABORTED, durable.
     pub(crate) async fn abort(&self, id: i64, reason: &str) -> Result<Transaction, StepError> {
+        if let Some(as_it_is) = self.ignores_abort(id) {
+            return Ok(as_it_is);
+        }
         let now = self.clock.now_ms();
         self.journaled(|ledger| ledger.abort(now, id, reason)).await
     }
@@ -320,8 +335,9 @@ impl Cluster {
 
     fn publish_later(self: &Arc<Self>, id: i64) {
         let cluster = Arc::clone(self);
+        let delay = self.settings.publish_delay + publish_delay();
         tokio::spawn(async move {
-            tokio::time::sleep(cluster.settings.publish_delay).await;
+            tokio::time::sleep(delay).await;
             if let Err(error) = cluster.publish(id).await {
                 tracing::error!(id, %error, "a committed transaction could not be made visible");
             }
@@ -346,6 +362,9 @@ impl Cluster {
 
     /// Waits until a transaction is visible; false if that takes too long.
     pub(crate) async fn wait_visible(&self, id: i64, at_most: Duration) -> bool {
+        if waits_in_vain() {
+            return false;
+        }
         let visible = async {
             loop {
                 let rung = self.published.notified();
@@ -383,13 +402,6 @@ impl Cluster {
         self.ledger().all().cloned().collect()
     }
 
-    /// All finished transactions, also those whose labels are forgotten.
-    pub(crate) fn history(&self) -> Vec<Transaction> {
-        let forgotten = self.forgotten.lock().unwrap_or_else(PoisonError::into_inner);
-        let finished = self.transactions().into_iter().filter(|t| t.state.is_finished());
-        forgotten.iter().cloned().chain(finished).collect()
-    }
-
     /// Aborts what has expired.
     pub(crate) async fn sweep(&self) {
         let now = self.clock.now_ms();
@@ -405,23 +417,6 @@ impl Cluster {
                 tracing::error!(id, %error, "an expired transaction could not be aborted");
             }
         }
-    }
-
-    /// Forgets finished transactions beyond the retention.
-    pub(crate) fn clean_labels(&self) {
-        let Settings { label_keep, label_keep_max, .. } = self.settings;
-        let mut ledger = self.ledger();
-        let forgotten = ledger.forget_finished(self.clock.now_ms(), label_keep, label_keep_max);
-        for (database, store) in self.stores() {
-            let ids: Vec<i64> = forgotten.iter().filter(|t| t.database == database).map(|t| t.id).collect();
-            if !ids.is_empty() {
-                store.forget(ids);
-            }
-        }
-        let mut history = self.forgotten.lock().unwrap_or_else(PoisonError::into_inner);
-        history.extend(forgotten);
-        let surplus = history.len().saturating_sub(HISTORY_MAX);
-        history.drain(..surplus);
     }
 
     /// Carries out what was told and closes the files. Blocks.

@@ -23,6 +23,8 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::delivery::{ResetSwitch, Wire, deliver};
+
 /// A request as it arrives.
 pub(crate) type HttpRequest = Request<Incoming>;
 /// An answer; all of ours are small.
@@ -109,12 +111,10 @@ where
             _ = stop.changed() => break,
         };
         let _ = stream.set_nodelay(true);
-        connections.spawn(serve_one(
-            stream,
-            Ends { stop: stop.clone(), killed: killed.clone() },
-            limits,
-            Arc::clone(&answer),
-        ));
+        let reset = ResetSwitch::default();
+        let wire = Wire::new(stream, reset.clone());
+        let ends = Ends { stop: stop.clone(), killed: killed.clone(), reset };
+        connections.spawn(serve_one(wire, ends, limits, Arc::clone(&answer)));
     }
     drop(listener);
     while connections.join_next().await.is_some() {}
@@ -127,6 +127,8 @@ pub(crate) struct Ends {
     pub(crate) stop: watch::Receiver<bool>,
     /// Closed when the node's process dies: so do its requests.
     pub(crate) killed: watch::Receiver<()>,
+    /// Set when a fault has it end with a reset.
+    pub(crate) reset: ResetSwitch,
 }
 
 /// Serves one connection. Each request runs in a task of its own, so that an effect that has begun comes to its end when
@@ -137,7 +139,7 @@ where
     F: Fn(HttpRequest) -> A + Send + Sync + 'static,
     A: Future<Output = Result<HttpResponse, HangUp>> + Send + 'static,
 {
-    let Ends { mut stop, killed } = ends;
+    let Ends { mut stop, killed, reset } = ends;
     let service = service_fn(move |mut request: HttpRequest| {
         let running = match limits.refuse(&request) {
             Some(refusal) => Err(refusal),
@@ -146,14 +148,16 @@ where
                 Ok(tokio::spawn(unless_killed(killed.clone(), answer(request))))
             }
         };
+        let reset = reset.clone();
         async move {
-            match running {
+            let answer = match running {
                 Err(refusal) => Ok(refusal),
                 Ok(running) => running.await.unwrap_or_else(|died| {
                     tracing::error!(%died, "a request could not be answered; this is a defect of the sandbox");
                     Err(HangUp)
                 }),
-            }
+            };
+            deliver(answer?, &reset).await
         }
     });
     let mut server = http1::Builder::new();

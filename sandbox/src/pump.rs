@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
+use tokio::sync::watch;
 
 use crate::cluster::Cluster;
-use crate::faults::FaultKind;
+use crate::delivery::pace;
+use crate::faults::{FaultKind, When, current, hits};
 use crate::loader::Loader;
 use crate::nodes::Backend;
 use crate::table::Table;
@@ -34,35 +36,29 @@ pub(crate) enum BodyEnd {
 
 /// Reads a body to its end. The first poll of the body is what sends `100 Continue`.
 pub(crate) async fn pump(
-    cluster: &Cluster,
+    cluster: &Arc<Cluster>,
     own: Backend,
     mut body: Incoming,
     loader: &mut Loader,
     transaction: &Transaction,
     table: &Arc<Table>,
-    faults: &[FaultKind],
 ) -> BodyEnd {
-    let mut restarts = cluster.backend_starts();
-    let started = cluster.backend_start(own);
+    let mut life = Life::of(cluster, own);
     let before = loader.counts().bytes;
     let end = loop {
-        if let Some(end) = fault_at(faults, loader.counts().bytes - before) {
+        if let Some(end) = strike(cluster, &mut life, loader.counts().bytes - before).await {
             break end;
         }
         let frame = tokio::select! {
             biased;
-            _ = restarts.changed() => {
-                if cluster.backend_start(own) != started {
-                    break BodyEnd::Lost;
-                }
-                continue;
-            }
+            () = life.lost() => break BodyEnd::Lost,
             frame = tokio::time::timeout(STILL_MAX, body.frame()) => frame,
         };
         match frame {
             Ok(Some(Ok(frame))) => {
                 if let Some(bytes) = frame.data_ref() {
                     loader.push(bytes);
+                    dawdle(&mut life, bytes.len()).await;
                 }
             }
             Ok(None) => break BodyEnd::Whole,
@@ -89,18 +85,84 @@ fn is_garbled(error: &hyper::Error) -> bool {
     source.is_some_and(|source| matches!(source.kind(), ErrorKind::InvalidInput | ErrorKind::InvalidData))
 }
 
-fn fault_at(faults: &[FaultKind], bytes: u64) -> Option<BodyEnd> {
-    faults.iter().find_map(|fault| match fault {
-        FaultKind::RefuseInBody { after_bytes, message } if bytes >= *after_bytes => {
-            Some(BodyEnd::Refused(message.clone()))
+/// The process that reads a body: it can be another one before the body ends.
+struct Life<'a> {
+    cluster: &'a Cluster,
+    own: Backend,
+    began: i64,
+    /// Rung when any backend restarts.
+    bell: watch::Receiver<()>,
+}
+
+impl<'a> Life<'a> {
+    fn of(cluster: &'a Cluster, own: Backend) -> Self {
+        Self { cluster, own, began: cluster.backend_start(own), bell: cluster.backend_starts() }
+    }
+
+    fn is_lost(&self) -> bool {
+        self.cluster.backend_start(self.own) != self.began
+    }
+
+    /// Ends when the process has.
+    async fn lost(&mut self) {
+        while !self.is_lost() {
+            if self.bell.changed().await.is_err() {
+                return;
+            }
         }
-        FaultKind::DropInBody { after_bytes } if bytes >= *after_bytes => Some(BodyEnd::Broken),
-        FaultKind::RefuseInBody { .. }
-        | FaultKind::DropInBody { .. }
-        | FaultKind::DropBefore
-        | FaultKind::DropAfter
-        | FaultKind::Status { .. }
-        | FaultKind::Delay { .. }
-        | FaultKind::RefuseAtHeader { .. } => None,
-    })
+    }
+
+    /// Waits, but not longer than the process lives.
+    async fn pause(&mut self, pause: Duration) {
+        tokio::select! {
+            () = self.lost() => {}
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+}
+
+/// What a fault does in the middle of a body.
+enum InBody {
+    End(BodyEnd),
+    Pause(Duration),
+    Event(FaultKind),
+}
+
+/// Lets the faults of the plan strike that wait for so many bytes; an end if the body ends there.
+async fn strike(cluster: &Arc<Cluster>, life: &mut Life<'_>, bytes: u64) -> Option<BodyEnd> {
+    let hits = hits()?;
+    while let Some(in_body) = hits.next(|kind| in_body(kind, bytes)) {
+        match in_body {
+            InBody::End(end) => return Some(end),
+            InBody::Pause(pause) => life.pause(pause).await,
+            InBody::Event(event) => hits.let_happen(cluster, &event).await,
+        }
+    }
+    None
+}
+
+fn in_body(kind: &FaultKind, bytes: u64) -> Option<InBody> {
+    let (after, strike) = if let FaultKind::RefuseInBody { after_bytes, message } = kind {
+        (*after_bytes, InBody::End(BodyEnd::Refused(message.clone())))
+    } else if let FaultKind::DropInBody { after_bytes } | FaultKind::ResetInBody { after_bytes } = kind {
+        (*after_bytes, InBody::End(BodyEnd::Broken))
+    } else if let FaultKind::StallBody { after_bytes, millis } = kind {
+        (*after_bytes, InBody::Pause(Duration::from_millis(*millis)))
+    } else if kind.when() == Some(When::InBody) {
+        (1, InBody::Event(kind.clone()))
+    } else {
+        return None;
+    };
+    (bytes >= after).then_some(strike)
+}
+
+/// Takes its time over a piece of the body if the plan says so.
+async fn dawdle(life: &mut Life<'_>, bytes: usize) {
+    let rate =
+        current(
+            |kind| if let FaultKind::SlowBody { bytes_per_second } = kind { Some(*bytes_per_second) } else { None },
+        );
+    if let Some(rate) = rate {
+        life.pause(pace(bytes, rate)).await;
+    }
 }

@@ -343,6 +343,12 @@ impl Ledger {
         self.remove(&forgotten)
     }
 
+    /// Forgets the finished transactions for which `which` holds.
+    pub(crate) fn forget_where(&mut self, which: impl Fn(&Transaction) -> bool) -> Vec<Transaction> {
+        let ids: Vec<i64> = self.all().filter(|t| t.state.is_finished() && which(t)).map(|t| t.id).collect();
+        self.remove(&ids)
+    }
+
     /// Forgets every transaction in PREPARE, as a frontend does when it restarts (they aren't journaled).
     pub(crate) fn forget_unprepared(&mut self) -> Vec<Transaction> {
         let lost: Vec<i64> = self.all().filter(|t| t.state == State::Prepare).map(|t| t.id).collect();

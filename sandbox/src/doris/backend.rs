@@ -8,7 +8,7 @@ use hyper::{HeaderMap, Method, StatusCode};
 use super::{DETAIL, backend_reply, is_label, state_name, two_phase};
 use crate::auth::Login;
 use crate::cluster::{Cluster, StepError};
-use crate::faults::{Call, FaultKind, Node, under};
+use crate::faults::{Asked, Call, Node, under};
 use crate::http::{
     HangUp, HttpRequest, HttpResponse, Object, content_length, garbled, header, is_chunked, path_pieces,
     query_parameter, text,
@@ -30,6 +30,7 @@ pub(super) const NO_LEADER: &str = "THRIFT_RPC_ERROR";
 
 /// Answers a request.
 pub(crate) async fn answer(cluster: Arc<Cluster>, own: Backend, request: HttpRequest) -> Result<HttpResponse, HangUp> {
+    let asked = Asked::of(&request);
     let pieces = path_pieces(&request);
     let pieces: Vec<&str> = pieces.iter().map(String::as_str).collect();
     match (request.method(), pieces.as_slice()) {
@@ -41,15 +42,17 @@ pub(crate) async fn answer(cluster: Arc<Cluster>, own: Backend, request: HttpReq
         }
         (&Method::PUT, ["api", database, table, "_stream_load"]) => {
             let reply = Reply::of(request.headers(), &cluster);
-            let faults = cluster.faults.take(Call::Load, Node::Backend, true);
             let refuse = |status: Option<&str>, message: &str| {
                 backend_reply(&reply.body(-1, status.unwrap_or("Fail"), message, Counts::default()))
             };
-            let load = Load { cluster: &cluster, own, reply: &reply, faults: &faults };
-            under(&faults, refuse, async { load.run(request, database, table).await }).await
+            let load = Load { cluster: &cluster, own, reply: &reply };
+            under(&cluster, asked.acts(Call::Load, Node::Backend, own.index), refuse, async {
+                load.run(request, database, table).await
+            })
+            .await
         }
         (&Method::PUT, ["api", database, "_stream_load_2pc"] | ["api", database, _, "_stream_load_2pc"]) => {
-            two_phase::answer(&cluster, database, request.headers()).await
+            two_phase::answer(&cluster, own, &asked, database, request.headers()).await
         }
         _ => Ok(text(StatusCode::NOT_FOUND, "Not Found")),
     }
@@ -105,7 +108,6 @@ struct Load<'a> {
     cluster: &'a Arc<Cluster>,
     own: Backend,
     reply: &'a Reply,
-    faults: &'a [FaultKind],
 }
 
 impl Load<'_> {
@@ -138,7 +140,7 @@ impl Load<'_> {
             }
         };
         let started = Instant::now();
-        let end = pump(cluster, self.own, request.into_body(), &mut loader, &transaction, &table, self.faults).await;
+        let end = pump(cluster, self.own, request.into_body(), &mut loader, &transaction, &table).await;
         let failure = match end {
             BodyEnd::Whole => loader.verdict().err().map(|message| format!("[DATA_QUALITY_ERROR]{message}")),
             // A backend that dies rolls nothing back.
@@ -257,7 +259,7 @@ impl Load<'_> {
     }
 
     async fn roll_back(&self, transaction: &Transaction, reason: &str) {
-        if let Err(StepError::Store(error)) = self.cluster.abort(transaction.id, reason).await {
+        if let Err(error @ StepError::Store(_)) = self.cluster.abort(transaction.id, reason).await {
             tracing::error!(id = transaction.id, %error, "a failed load could not be aborted");
         }
         self.cluster.drop_rows_if_over(transaction);
@@ -271,6 +273,11 @@ impl Load<'_> {
                 StepError::Refused(StepRefused::Unknown) => format!("transaction [{id}] not found"),
                 StepError::Refused(StepRefused::In(now)) => {
                     format!("transaction [{id}] is already {}. abort reason: {}", now.state.name(), now.reason)
+                }
+                // A call to the frontend of which the backend doesn't know what became.
+                StepError::Forced(message) => {
+                    self.roll_back(transaction, &message).await;
+                    return ("Fail", message);
                 }
                 StepError::Store(error) => {
                     self.roll_back(transaction, &error.0).await;

@@ -12,7 +12,7 @@ use serde_json::json as value;
 use super::{envelope, sql, state_name};
 use crate::auth::{Login, credentials};
 use crate::cluster::{Cluster, StepError};
-use crate::faults::{Call, Node, under};
+use crate::faults::{Asked, Call, Node, under};
 use crate::http::{
     HangUp, HttpRequest, HttpResponse, Object, header, json, path_pieces, percent_encode, query_parameter, read_small,
     text,
@@ -45,21 +45,21 @@ enum Act {
 /// Answers a request.
 pub(crate) async fn answer(server: Arc<Server>, request: HttpRequest) -> Result<HttpResponse, HangUp> {
     let cluster = &server.cluster;
+    let asked = Asked::of(&request);
     let refuse = |status: Option<&str>, message: &str| failed_as(status.unwrap_or("FAILED"), message);
     let decision = match refuse_login(cluster.login(request.headers())) {
         Some(refusal) => Decision::Answer(refusal),
         None if is_query(&request) => {
             let body = read_small(request.into_body(), sql::BODY_MAX_BYTES).await;
-            let faults = cluster.faults.take(Call::Query, Node::Frontend, true);
-            return under(&faults, refuse, async { Ok(perform(&server, Act::Query(body)).await) }).await;
+            let met = asked.acts(Call::Query, Node::Frontend, server.frontend);
+            return under(cluster, met, refuse, async { Ok(perform(&server, Act::Query(body)).await) }).await;
         }
         None => decide(&server, &request),
     };
     match decision {
         Decision::Answer(response) => Ok(response),
         Decision::Redirect(call) => {
-            let faults = cluster.faults.take(call, Node::Frontend, false);
-            under(&faults, refuse, async {
+            under(cluster, asked.redirects(call, server.frontend), refuse, async {
                 Ok(match cluster.nodes.choose_backend() {
                     Some(backend) => redirect(backend.http, &request),
                     None => failed_as("FAILED", NO_BACKEND),
@@ -69,8 +69,10 @@ pub(crate) async fn answer(server: Arc<Server>, request: HttpRequest) -> Result<
         }
         Decision::ToMaster => Ok(redirect(cluster.nodes.last_leader().http, &request)),
         Decision::Act(call, act) => {
-            let faults = cluster.faults.take(call, Node::Frontend, true);
-            under(&faults, refuse, async { Ok(perform(&server, act).await) }).await
+            under(cluster, asked.acts(call, Node::Frontend, server.frontend), refuse, async {
+                Ok(perform(&server, act).await)
+            })
+            .await
         }
     }
 }
@@ -199,7 +201,9 @@ async fn perform(server: &Server, act: Act) -> HttpResponse {
             match cluster.abort(found.id, "user cancel").await {
                 Ok(_) => envelope("success", 0, value!({})),
                 Err(StepError::Refused(_)) => envelope("Error", 1, format!("transaction not found: {label}")),
-                Err(error @ (StepError::Store(_) | StepError::NoLeader(_))) => envelope("Error", 1, error.to_string()),
+                Err(error @ (StepError::Store(_) | StepError::NoLeader(_) | StepError::Forced(_))) => {
+                    envelope("Error", 1, error.to_string())
+                }
             }
         }
     }

@@ -8,13 +8,16 @@ use super::backend::NO_LEADER;
 use super::{DETAIL, two_phase_reply};
 use crate::auth::Login;
 use crate::cluster::{Cluster, StepError};
-use crate::faults::{Call, Node, under};
+use crate::faults::{Asked, Call, Node, under};
 use crate::http::{HangUp, HttpResponse, header};
+use crate::nodes::Backend;
 use crate::transactions::{State, StepRefused, Transaction};
 
 /// Answers a second phase.
 pub(super) async fn answer(
     cluster: &Arc<Cluster>,
+    own: Backend,
+    asked: &Asked,
     database: &str,
     headers: &HeaderMap,
 ) -> Result<HttpResponse, HangUp> {
@@ -26,9 +29,8 @@ pub(super) async fn answer(
             return Ok(two_phase_reply("INTERNAL_ERROR", message));
         }
     };
-    let faults = cluster.faults.take(call, Node::Backend, true);
     let refuse = |status: Option<&str>, message: &str| two_phase_reply(status.unwrap_or("INTERNAL_ERROR"), message);
-    under(&faults, refuse, async {
+    under(cluster, asked.acts(call, Node::Backend, own.index), refuse, async {
         if let Err(message) = cluster.leader_answers() {
             return Ok(two_phase_reply(NO_LEADER, &message));
         }
@@ -70,7 +72,7 @@ async fn perform(cluster: &Arc<Cluster>, database: &str, headers: &HeaderMap, ca
     };
     match result {
         Ok(_) => Ok(format!("{named} {done} successfully.")),
-        Err(error @ (StepError::Store(_) | StepError::NoLeader(_))) => Err(error.to_string()),
+        Err(error @ (StepError::Store(_) | StepError::NoLeader(_) | StepError::Forced(_))) => Err(error.to_string()),
         Err(StepError::Refused(StepRefused::Unknown)) => Err(format!("transaction [{id}] not found")),
         Err(StepError::Refused(StepRefused::In(now))) => {
             Err(if call == Call::Rollback { cannot_abort(&now) } else { cannot_commit(&now) })

@@ -9,7 +9,7 @@ use super::memory::{Context, Work};
 use super::{backend_failed, backend_reply, job_status, load, other_mode, status};
 use crate::auth::Login;
 use crate::cluster::{Cluster, StepError};
-use crate::faults::{Call, Node, under};
+use crate::faults::{Asked, Call, Node, under};
 use crate::http::{HangUp, HttpRequest, HttpResponse, Object, header, path_pieces, query_parameter, text};
 use crate::loader::Loader;
 use crate::nodes::Backend;
@@ -40,16 +40,14 @@ pub(crate) async fn answer(cluster: Arc<Cluster>, own: Backend, request: HttpReq
         },
         _ => return Ok(text(StatusCode::NOT_FOUND, "Not Found")),
     };
-    let faults = cluster.faults.take(call, Node::Backend, true);
+    let asked = Asked::of(&request);
     let refuse = |code: Option<&str>, message: &str| backend_failed(code.unwrap_or("INTERNAL_ERROR"), message);
-    under(&faults, refuse, async {
+    under(&cluster, asked.acts(call, Node::Backend, own.index), refuse, async {
         let headers = request.headers().clone();
         match call {
             Call::Load => match pieces.as_slice() {
-                ["api", database, table, _] => {
-                    load::stream_load(&cluster, own, request, database, table, &faults).await
-                }
-                _ => load::load(&cluster, own, request, &faults).await,
+                ["api", database, table, _] => load::stream_load(&cluster, own, request, database, table).await,
+                _ => load::load(&cluster, own, request).await,
             },
             Call::Begin => Ok(begin(&cluster, own, &headers)),
             Call::Prepare => Ok(prepare(&cluster, own, &headers).await),
@@ -271,7 +269,8 @@ async fn finish(
             let body = status("OK", "").with("Label", &*prepared.label).with("TxnId", prepared.id);
             Ok((prepared, with_url(counted(body, counts))))
         }
-        Err(StepError::NoLeader(message)) => {
+        // The backend doesn't know what became of its call to the frontend.
+        Err(StepError::NoLeader(message) | StepError::Forced(message)) => {
             give_up(cluster, transaction, &message).await;
             Err(status("THRIFT_RPC_ERROR", &message))
         }
@@ -281,7 +280,7 @@ async fn finish(
                 StepError::Refused(StepRefused::In(now)) => {
                     format!("transaction {} is already {}. abort reason: {}", now.id, now.state.name(), now.reason)
                 }
-                StepError::Store(_) | StepError::NoLeader(_) => error.to_string(),
+                StepError::Store(_) | StepError::NoLeader(_) | StepError::Forced(_) => error.to_string(),
             };
             give_up(cluster, transaction, &message).await;
             Err(status("ANALYSIS_ERROR", &message))

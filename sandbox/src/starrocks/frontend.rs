@@ -13,7 +13,7 @@ use super::{
     frontend_failed, frontend_ok, frontend_reply, is_label, other_mode, refuse_login, rest_failed, rest_failure, sql,
 };
 use crate::cluster::{Cluster, StepError};
-use crate::faults::{Call, Node, under};
+use crate::faults::{Asked, Call, Node, under};
 use crate::http::{
     HangUp, HttpRequest, HttpResponse, Object, content_length, header, json, path_pieces, query_parameter, read_small,
     text,
@@ -44,6 +44,7 @@ enum Act {
 /// Answers a request.
 pub(crate) async fn answer(server: Arc<Server>, request: HttpRequest) -> Result<HttpResponse, HangUp> {
     let cluster = &server.cluster;
+    let asked = Asked::of(&request);
     let pieces = path_pieces(&request);
     let pieces: Vec<&str> = pieces.iter().map(String::as_str).collect();
     let method = request.method().clone();
@@ -79,12 +80,12 @@ pub(crate) async fn answer(server: Arc<Server>, request: HttpRequest) -> Result<
     match decision {
         Decision::Answer(response) => Ok(response),
         Decision::Redirect(call, backend) => {
-            let faults = cluster.faults.take(call, Node::Frontend, false);
-            under(&faults, refuse, async { Ok(redirect(backend, &path)) }).await
+            let met = asked.redirects(call, server.frontend);
+            under(cluster, met, refuse, async { Ok(redirect(backend, &path)) }).await
         }
         Decision::Act(call, act) => {
-            let faults = cluster.faults.take(call, Node::Frontend, true);
-            under(&faults, refuse, async { Ok(perform(&server, act, publish_wait).await) }).await
+            let met = asked.acts(call, Node::Frontend, server.frontend);
+            under(cluster, met, refuse, async { Ok(perform(&server, act, publish_wait).await) }).await
         }
     }
 }
@@ -265,7 +266,9 @@ async fn commit(cluster: &Arc<Cluster>, found: Transaction, publish_wait: Option
                 found.database, found.label
             ));
         }
-        Err(error @ (StepError::Store(_) | StepError::NoLeader(_))) => return frontend_failed(&error.to_string()),
+        Err(error @ (StepError::Store(_) | StepError::NoLeader(_) | StepError::Forced(_))) => {
+            return frontend_failed(&error.to_string());
+        }
     };
     let Transaction { id, label, state, .. } = found.as_ref();
     match state {
@@ -296,7 +299,9 @@ async fn rollback(cluster: &Cluster, found: Transaction) -> HttpResponse {
                 found.database, found.label
             ));
         }
-        Err(error @ (StepError::Store(_) | StepError::NoLeader(_))) => return frontend_failed(&error.to_string()),
+        Err(error @ (StepError::Store(_) | StepError::NoLeader(_) | StepError::Forced(_))) => {
+            return frontend_failed(&error.to_string());
+        }
     };
     let Transaction { id, label, state, .. } = found.as_ref();
     match state {
@@ -328,7 +333,9 @@ async fn cancel(cluster: &Cluster, database: &str, label: &str) -> HttpResponse 
     match cluster.abort(found.id, "user cancel").await {
         Ok(_) => json(&rest_ok(Object::new())),
         Err(StepError::Refused(_)) => json(&rest_failure(&format!("transaction not found: {label}"))),
-        Err(error @ (StepError::Store(_) | StepError::NoLeader(_))) => json(&rest_failure(&error.to_string())),
+        Err(error @ (StepError::Store(_) | StepError::NoLeader(_) | StepError::Forced(_))) => {
+            json(&rest_failure(&error.to_string()))
+        }
     }
 }
 

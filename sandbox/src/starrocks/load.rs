@@ -9,7 +9,6 @@ use super::backend::{begin_refused, context, error_url, give_up, in_processing, 
 use super::memory::{Context, Work};
 use super::{backend_failed, backend_reply, status};
 use crate::cluster::Cluster;
-use crate::faults::FaultKind;
 use crate::http::{HangUp, HttpRequest, HttpResponse, Object, content_length, garbled, header};
 use crate::loader::Loader;
 use crate::nodes::Backend;
@@ -33,12 +32,7 @@ fn refusal(code: &'static str, message: impl Into<String>) -> Refusal {
 }
 
 /// One body of a label.
-pub(super) async fn load(
-    cluster: &Cluster,
-    own: Backend,
-    request: HttpRequest,
-    faults: &[FaultKind],
-) -> Result<HttpResponse, HangUp> {
+pub(super) async fn load(cluster: &Arc<Cluster>, own: Backend, request: HttpRequest) -> Result<HttpResponse, HangUp> {
     let headers = request.headers().clone();
     let context = match context(cluster, own, &headers) {
         Ok(context) => context,
@@ -54,7 +48,7 @@ pub(super) async fn load(
     let started = Instant::now();
     let Work { loader: Some(loader), is_broken, .. } = &mut *work else { return Err(HangUp) };
     let before = loader.counts().bytes;
-    let end = pump(cluster, own, request.into_body(), loader, &context.transaction, &context.table, faults).await;
+    let end = pump(cluster, own, request.into_body(), loader, &context.transaction, &context.table).await;
     let bytes = loader.counts().bytes - before;
     context.touch(cluster.clock.now_ms());
     match end {
@@ -161,7 +155,6 @@ pub(super) async fn stream_load(
     request: HttpRequest,
     database: &str,
     table_name: &str,
-    faults: &[FaultKind],
 ) -> Result<HttpResponse, HangUp> {
     let headers = request.headers().clone();
     if refuse_login(cluster.login(&headers)).is_some() {
@@ -195,7 +188,7 @@ pub(super) async fn stream_load(
             return Ok(fail(id, &message, none));
         }
     };
-    let end = pump(cluster, own, request.into_body(), &mut loader, &transaction, &table, faults).await;
+    let end = pump(cluster, own, request.into_body(), &mut loader, &transaction, &table).await;
     let failure = match end {
         BodyEnd::Whole => loader.verdict().err().or_else(|| empty(&loader)),
         BodyEnd::Lost => return Err(HangUp),

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 
 use super::Sandbox;
 use super::listen::{backend, frontend, head_limits};
+use crate::delivery::ResetSwitch;
 use crate::http::{Ends, HeadLimits, serve_one};
 use crate::nodes::Backend;
 use crate::{admin, mysql};
@@ -43,7 +44,7 @@ impl Sandbox {
         tokio::spawn(async move {
             // No node's death ends this connection.
             let (_alive, killed) = watch::channel(());
-            let ends = Ends { stop: stop.clone(), killed };
+            let ends = Ends { stop: stop.clone(), killed, reset: ResetSwitch::default() };
             match port {
                 Port::Frontend => {
                     let answer = Arc::new(move |request| frontend(Arc::clone(&server), request));

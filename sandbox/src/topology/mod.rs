@@ -19,7 +19,7 @@ use crate::admin::{self, TransactionView};
 use crate::auth::Account;
 use crate::cluster::Cluster;
 use crate::ddl::{self, DdlError};
-use crate::faults::{Fault, FaultCount, Node};
+use crate::faults::{Fault, FaultCount, Node, keep_time};
 use crate::http::{HeadLimits, serve};
 use crate::profile::{Profile, VersionError};
 use crate::settings::Settings;
@@ -213,11 +213,13 @@ impl Builder {
         let servers = listeners.servers(&cluster);
         let doors = listeners.open(&servers, &stopped);
         let machines = Arc::new(Machines::new(Arc::clone(&cluster), doors));
+        cluster.faults.set_machines(&machines);
         let (c, m) = (Arc::clone(&cluster), Arc::clone(&machines));
         let tasks = vec![
             tokio::spawn(serve(admin_listener, stopped.clone(), HeadLimits::NONE, move |request| {
                 admin::answer(Arc::clone(&c), Arc::clone(&m), request)
             })),
+            tokio::spawn(keep_time(Arc::clone(&cluster), stopped.clone())),
             tokio::spawn(housekeeping(Arc::clone(&cluster), stopped)),
         ];
         Ok(Sandbox {
@@ -328,6 +330,12 @@ impl Sandbox {
     /// Moves the clock forward, aborts what has expired and forgets what is past its retention.
     pub async fn advance(&self, by: Duration) {
         admin::advance(&self.cluster, by).await;
+    }
+
+    /// Forgets the finished transactions whose labels are as a pattern says (`*` stands for any characters, `?` for one);
+    /// returns how many.
+    pub fn forget_labels(&self, pattern: &str) -> usize {
+        self.cluster.forget_labels(pattern)
     }
 
     /// A restart of the first frontend: if it leads, transactions in PREPARE and the memory of backends are lost.

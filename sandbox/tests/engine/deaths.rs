@@ -253,7 +253,7 @@ async fn a_follower_takes_over_from_a_doris_master() {
     };
     assert_eq!((state("open").await, state("prepared").await), ("UNKNOWN".into(), "PRECOMMITTED".into()));
     assert_eq!(commit(sandbox.backend, &id).await.field("status"), "Success");
-    assert_eq!(state("prepared").await, "VISIBLE");
+    until("it is visible", || async { state("prepared").await == "VISIBLE" }).await;
     drop(open);
     sandbox.stop().await;
 }

@@ -3,6 +3,8 @@
 
 mod deaths;
 mod doris;
+mod faults;
+mod faults_wire;
 mod hostile;
 mod loads;
 mod profiles;
