@@ -123,6 +123,10 @@ pub(crate) async fn answer(
                 Err(message) => bad_request(message),
             }
         }
+        (Method::POST, ["sandbox", "forget"]) => match query_parameter(&request, "labels") {
+            Some(labels) => json(&value!({"forgotten": cluster.forget_labels(&labels)})),
+            None => bad_request("say ?labels=PATTERN; * stands for any characters".to_owned()),
+        },
         _ => text(StatusCode::NOT_FOUND, "no such path; see docs/sandbox.md"),
     })
 }

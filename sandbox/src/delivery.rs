@@ -21,6 +21,9 @@ use crate::http::{HangUp, HttpResponse};
 /// Pieces per second of an answer that comes slowly.
 const PIECES_PER_SECOND: u64 = 10;
 
+/// Pause before an answer that breaks off does: hyper sends what it has when it has to wait, and drops it at an error.
+const FLUSH: Duration = Duration::from_millis(20);
+
 /// What a connection sends.
 pub(crate) type WireBody = Either<Full<Bytes>, Channel<Bytes, HangUp>>;
 
@@ -89,6 +92,7 @@ async fn send(mut sender: Sender<Bytes, HangUp>, mut body: Bytes, told: u64, del
         }
     }
     if !is_whole {
+        tokio::time::sleep(FLUSH).await;
         sender.abort(HangUp);
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use hyper::Method;
 use loadlock_sandbox::{Call, EngineKind, Fault, FaultKind, Node, Sandbox, When};
 
-use crate::support::{Client, one, until};
+use crate::support::{Client, ROOT, call, one, until};
 
 const DDL: &str = "CREATE TABLE d.t (id BIGINT, v STRING)";
 const ROW: &str = r#"[{"id":1,"v":"a"}]"#;
@@ -270,7 +270,11 @@ async fn labels_are_forgotten_when_the_plan_says_so() {
     assert_eq!(client.state("b-1").await, "UNKNOWN");
     assert_eq!(client.state("a-2").await, "UNKNOWN");
     assert_eq!(client.state("open").await, "PRECOMMITTED", "only finished ones are forgotten");
-    assert_eq!(sandbox.forget_labels("*"), 0);
+    let forget = |path| call(sandbox.admin, Method::POST, path, &[], "");
+    assert_eq!(forget("/sandbox/forget?labels=%2A").await.unwrap().json()["forgotten"], 0);
+    assert_eq!(forget("/sandbox/forget").await.unwrap().status, 400);
+    assert_eq!(client.second("abort", ("label", "open")).await.field("status"), "Success");
+    assert_eq!(sandbox.forget_labels("op?n"), 1);
     assert_eq!(one(&sandbox, "SELECT count(*) FROM t").await, "3", "the rows stay");
     sandbox.stop().await;
 }
@@ -323,6 +327,38 @@ async fn events_at_a_time() {
     assert_eq!(counts(&sandbox)[1], (0, 0, 0));
     sandbox.clear_faults();
     assert!(sandbox.faults().is_empty());
+    sandbox.stop().await;
+}
+
+#[tokio::test]
+async fn nodes_that_die_at_a_call() {
+    let builder = Sandbox::builder(EngineKind::StarRocks).ddl(DDL).frontends(2).backends(2);
+    let sandbox = builder.start().await.unwrap();
+    let client = Client(&sandbox);
+    let kill = |when| FaultKind::Kill { role: Node::Backend, index: 1, when };
+    let revive = FaultKind::Revive { role: Node::Backend, index: 1, when: When::Before };
+
+    // The load's own backend dies under it; the one that serves the first label is left alone.
+    loaded(&client, "on-0").await;
+    client.txn("begin", "on-1", &[], "").await;
+    let at = |call, kind| Fault { node: Some(Node::Backend), node_index: Some(1), ..Fault::once(call, kind) };
+    sandbox.inject([at(Call::Load, kill(When::InBody)), Fault::once(Call::State, revive)]);
+    assert!(client.try_txn("load", "on-1", &[], ROW).await.is_err());
+    assert!(tokio::net::TcpStream::connect(sandbox.backends[1]).await.is_err(), "nobody listens");
+    assert_eq!(client.txn("prepare", "on-0", &[], "").await.field("Status"), "OK");
+    assert_eq!(client.state("on-0").await, "PREPARED");
+    assert_eq!(client.txn("prepare", "on-1", &[], "").await.field("Status"), "TXN_NOT_EXISTS", "back, and empty");
+
+    // The leader dies behind a commit: it was done, nobody is told, and the next leader knows it.
+    let follower = sandbox.frontends[1];
+    let down = FaultKind::Kill { role: Node::Frontend, index: 0, when: When::After };
+    sandbox.inject([Fault::once(Call::Commit, down), Fault::at(50, FaultKind::Lead { index: 1, when: When::Before })]);
+    assert!(client.try_txn("commit", "on-0", &[], "").await.is_err());
+    until("the other one leads", || async { sandbox.nodes()[1].is_leader }).await;
+    let path = "/api/d/get_load_state?label=on-0";
+    let answer = call(follower, Method::GET, path, &[ROOT], "").await.unwrap();
+    assert_eq!(answer.field("state"), "VISIBLE");
+    until("all happened", || async { counts(&sandbox) == [(0, 1, 1); 4] }).await;
     sandbox.stop().await;
 }
 
