@@ -352,8 +352,9 @@ async fn nodes_that_die_at_a_call() {
     // The leader dies behind a commit: it was done, nobody is told, and the next leader knows it.
     let follower = sandbox.frontends[1];
     let down = FaultKind::Kill { role: Node::Frontend, index: 0, when: When::After };
-    sandbox.inject([Fault::once(Call::Commit, down), Fault::at(50, FaultKind::Lead { index: 1, when: When::Before })]);
+    sandbox.inject([Fault::once(Call::Commit, down)]);
     assert!(client.try_txn("commit", "on-0", &[], "").await.is_err());
+    sandbox.inject([Fault::at(1, FaultKind::Lead { index: 1, when: When::Before })]);
     until("the other one leads", || async { sandbox.nodes()[1].is_leader }).await;
     let path = "/api/d/get_load_state?label=on-0";
     let answer = call(follower, Method::GET, path, &[ROOT], "").await.unwrap();
