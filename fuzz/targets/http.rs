@@ -41,7 +41,7 @@ async fn exchange(stream: DuplexStream, bytes: &[u8], step: usize, waits: bool) 
     };
     let mut answer = Vec::new();
     let reading = async {
-        let mut buffer = [0; 4096];
+        let mut buffer = vec![0; 4096];
         if waits {
             return drop(reader.read_to_end(&mut answer).await);
         }

@@ -1,6 +1,7 @@
 //! The fuzz targets for a few seconds on stable: each input of the corpus as it is, then changed by a seeded generator.
 //! `scripts/fuzz` runs them for as long as you like.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests fail as tests do")]
+#![allow(clippy::print_stderr, reason = "the input that fails is shown")]
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
