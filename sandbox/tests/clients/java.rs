@@ -21,6 +21,7 @@ const DDL: &str =
 
 /// A sandbox with an empty table of orders.
 pub(crate) async fn start(kind: EngineKind) -> Sandbox {
+    crate::watch::panics_are_fatal();
     let key = if kind == EngineKind::StarRocks { "PRIMARY" } else { "UNIQUE" };
     let ddl = format!("{DDL} {key} KEY(id)");
     Sandbox::builder(kind).ddl(&ddl).account("root", PASSWORD).start().await.unwrap()

@@ -28,6 +28,7 @@ impl Shell {
             skipped("curl", "apt-get install curl");
             return None;
         }
+        crate::watch::panics_are_fatal();
         let sandbox = Sandbox::builder(kind).ddl(ddl).account("root", PASSWORD).start().await.unwrap();
         Some(Self { sandbox, dir: TempDir::new().unwrap() })
     }

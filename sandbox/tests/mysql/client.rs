@@ -57,7 +57,6 @@ pub(crate) struct Client {
 impl Client {
     /// Connects and reads the greeting: the client and the challenge.
     pub(crate) async fn greeted(address: SocketAddr) -> (Self, Vec<u8>) {
-        crate::watch::panics_are_fatal();
         let mut client = Self { stream: TcpStream::connect(address).await.unwrap(), sequence: 0 };
         let greeting = client.read().await.expect("a greeting");
         assert_eq!(greeting[0], 10, "protocol version");

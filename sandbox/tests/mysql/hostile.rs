@@ -9,6 +9,7 @@ use tokio::net::TcpStream;
 use crate::client::{Client, Said};
 
 async fn start() -> Sandbox {
+    crate::watch::panics_are_fatal();
     let ddl = "CREATE TABLE d.t (id BIGINT, v DECIMAL(10,2)) DUPLICATE KEY(id)";
     Sandbox::builder(EngineKind::StarRocks).ddl(ddl).start().await.unwrap()
 }

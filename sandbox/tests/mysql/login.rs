@@ -7,6 +7,7 @@ use crate::client::{CAPABILITIES, Client, Said};
 const DDL: &str = "CREATE TABLE shop.t (id BIGINT, name VARCHAR(20)) DUPLICATE KEY(id)";
 
 async fn start(kind: EngineKind, password: &str) -> Sandbox {
+    crate::watch::panics_are_fatal();
     Sandbox::builder(kind).ddl(DDL).account("root", password).start().await.unwrap()
 }
 

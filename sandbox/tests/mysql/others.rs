@@ -11,6 +11,7 @@ const DDL: &str =
     "CREATE TABLE shop.orders (id BIGINT NOT NULL, name VARCHAR(64), amount DECIMAL(12,2), at DATETIME, price DOUBLE)";
 
 async fn start(kind: EngineKind) -> Sandbox {
+    crate::watch::panics_are_fatal();
     let key = if kind == EngineKind::StarRocks { "PRIMARY" } else { "UNIQUE" };
     let ddl = format!("{DDL} {key} KEY(id)");
     let sandbox = Sandbox::builder(kind).ddl(&ddl).account("root", "s3cret").start().await.unwrap();

@@ -40,6 +40,7 @@ fn is_as_wanted(got: &Said, want: &[String]) -> bool {
 }
 
 async fn check(kind: EngineKind, text: &str) {
+    crate::watch::panics_are_fatal();
     let sandbox = Sandbox::builder(kind).ddl("CREATE DATABASE shop").start().await.unwrap();
     let mut client = Client::root(sandbox.query).await;
     let mut wrong = Vec::new();
