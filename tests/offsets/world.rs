@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use loadlock_sandbox::{Call, EngineKind, Fault, FaultKind, Sandbox};
+use loadlock_sandbox::{Call, Calls, EngineKind, Fault, FaultKind, Sandbox};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -113,7 +113,12 @@ impl World {
         let sandbox = &self.sandbox;
         until("every commit was sent, and its state is asked in vain", || {
             let hits = |call| -> u32 {
-                sandbox.faults().iter().filter(|fault| fault.fault.call == call).map(|fault| fault.hit).sum()
+                sandbox
+                    .faults()
+                    .iter()
+                    .filter(|fault| fault.fault.call == Some(Calls::Only(call)))
+                    .map(|fault| fault.hit)
+                    .sum()
             };
             assert!(loader.child.try_wait().expect("waited").is_none(), "it ended\n{}", loader.log());
             (hits(Call::Commit) >= 2 && hits(Call::State) >= 2).then_some(())
