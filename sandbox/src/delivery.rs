@@ -9,12 +9,13 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::channel::{Channel, Sender};
 use http_body_util::{BodyExt, Either, Full};
 use hyper::Response;
+use hyper::body::{Body, Frame};
 use hyper::header::{CONTENT_LENGTH, HeaderValue};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::sync::mpsc;
 
 use crate::http::{HangUp, HttpResponse};
 
@@ -25,7 +26,21 @@ const PIECES_PER_SECOND: u64 = 10;
 const FLUSH: Duration = Duration::from_millis(20);
 
 /// What a connection sends.
-pub(crate) type WireBody = Either<Full<Bytes>, Channel<Bytes, HangUp>>;
+pub(crate) type WireBody = Either<Full<Bytes>, Pieces>;
+
+/// A body that comes piece by piece; ends when nothing sends any more. (The channel of `http-body-util` 0.1.5 can lose the piece
+/// before the end.)
+#[derive(Debug)]
+pub(crate) struct Pieces(mpsc::Receiver<Result<Bytes, HangUp>>);
+
+impl Body for Pieces {
+    type Data = Bytes;
+    type Error = HangUp;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, HangUp>>> {
+        self.0.poll_recv(cx).map(|piece| piece.map(|piece| piece.map(Frame::data)))
+    }
+}
 
 /// How an answer is sent; lies in the answer's extensions.
 #[derive(Clone, Debug, Default)]
@@ -65,18 +80,18 @@ pub(crate) async fn deliver(mut response: HttpResponse, reset: &ResetSwitch) -> 
     let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     let told = (body.len() as u64).saturating_add_signed(delivery.length_by);
     head.headers.insert(CONTENT_LENGTH, HeaderValue::from(told));
-    let (sender, channel) = Channel::new(1);
+    let (sender, pieces) = mpsc::channel(1);
     tokio::spawn(send(sender, body, told, delivery));
-    Ok(Response::from_parts(head, Either::Right(channel)))
+    Ok(Response::from_parts(head, Either::Right(Pieces(pieces))))
 }
 
-async fn send(mut sender: Sender<Bytes, HangUp>, mut body: Bytes, told: u64, delivery: Delivery) {
+async fn send(sender: mpsc::Sender<Result<Bytes, HangUp>>, mut body: Bytes, told: u64, delivery: Delivery) {
     if let Some(cut) = delivery.cut_after {
         body.truncate(usize::try_from(cut).unwrap_or(usize::MAX));
     }
     if let Some(silence) = delivery.silence {
         tokio::time::sleep(silence).await;
-        return sender.abort(HangUp);
+        return break_off(&sender).await;
     }
     let is_whole = body.len() as u64 >= told;
     let piece = delivery.bytes_per_second.map_or(body.len() as u64, |rate| rate.div_ceil(PIECES_PER_SECOND));
@@ -87,14 +102,19 @@ async fn send(mut sender: Sender<Bytes, HangUp>, mut body: Bytes, told: u64, del
         }
         let next = body.split_to(piece.min(body.len()));
         // The client has gone.
-        if sender.send_data(next).await.is_err() {
+        if sender.send(Ok(next)).await.is_err() {
             return;
         }
     }
     if !is_whole {
         tokio::time::sleep(FLUSH).await;
-        sender.abort(HangUp);
+        break_off(&sender).await;
     }
+}
+
+async fn break_off(sender: &mpsc::Sender<Result<Bytes, HangUp>>) {
+    // If it fails, the client has gone.
+    let _ = sender.send(Err(HangUp)).await;
 }
 
 /// The time that so many bytes take at a rate per second.

@@ -1,5 +1,6 @@
 //! The HTTP client of the loader: redirects by hand, credentials to trusted hosts only, deadlines on everything.
 
+mod body;
 mod connect;
 mod exchange;
 mod redirect;

@@ -5,29 +5,21 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::Request;
-use http_body_util::channel::{Channel, Sender};
 use hyper::ext::on_informational;
 use tokio::sync::Notify;
 use tokio::task::{JoinError, JoinHandle};
 use tokio::time::timeout;
 
+use super::body::{BodySender, streamed};
 use super::connect::{Connection, Progress};
 use super::exchange::{ANSWER_LIMIT, Raw, exchange};
 use super::redirect::Node;
-
-/// Pieces of a body that wait for the connection.
-const WAITING_PIECES: usize = 1;
-
-/// Breaks a body off, so that the server can't take it for a whole one.
-#[derive(Debug, thiserror::Error)]
-#[error("the load was broken off")]
-struct BrokenOff;
 
 /// A body on its way. Dropped without [`Upload::finish`], the connection is closed and the server sees a torn request.
 pub(crate) struct Upload {
     /// Server that takes the body.
     pub(crate) node: Node,
-    body: Option<Sender<Bytes, BrokenOff>>,
+    body: Option<BodySender>,
     exchange: Exchange,
     progress: Progress,
     stall: Duration,
@@ -63,8 +55,8 @@ pub(super) async fn open(
     wait: Duration,
     stall: Duration,
 ) -> Result<Opening, String> {
-    let (body, channel) = Channel::<Bytes, BrokenOff>::new(WAITING_PIECES);
-    let mut request = head.map(|()| channel);
+    let (sender, body) = streamed();
+    let mut request = head.map(|()| body);
     let asked = Arc::new(Notify::new());
     let notify = Arc::clone(&asked);
     on_informational(&mut request, move |response| {
@@ -74,7 +66,7 @@ pub(super) async fn open(
     });
     let progress = connection.progress;
     let exchange = Exchange::Running(tokio::spawn(exchange(connection.stream, request, ANSWER_LIMIT)));
-    let mut upload = Upload { node, body: Some(body), exchange, progress, stall };
+    let mut upload = Upload { node, body: Some(sender), exchange, progress, stall };
     tokio::select! {
         biased;
         () = upload.exchange.ended() => return upload.exchange.take().map(Opening::Answered),
@@ -92,11 +84,11 @@ impl Upload {
     /// # Errors
     /// When no more is taken: [`Upload::answer`] says why.
     pub(crate) async fn send(&mut self, piece: Bytes) -> Result<(), EndedEarly> {
-        let Some(body) = &mut self.body else { return Err(EndedEarly) };
+        let Some(body) = &self.body else { return Err(EndedEarly) };
         tokio::select! {
             biased;
             () = self.exchange.ended() => Err(EndedEarly),
-            sent = body.send_data(piece) => sent.map_err(|_| EndedEarly),
+            sent = body.send(piece) => sent.map_err(|_| EndedEarly),
             () = self.progress.stalled(self.stall) => {
                 self.break_off(format!("the body has not moved for {:?} (engine.timeouts.stall)", self.stall));
                 Err(EndedEarly)
@@ -128,7 +120,17 @@ impl Upload {
     /// # Errors
     /// Why there is none, for people.
     pub(crate) async fn finish(mut self, limit: Duration) -> Result<Raw, String> {
-        self.body = None;
+        if let Some(body) = self.body.take() {
+            tokio::select! {
+                biased;
+                () = self.exchange.ended() => {}
+                // If nobody takes the end, the answer says why.
+                _ = body.end() => {}
+                () = self.progress.stalled(self.stall) => {
+                    return Err(format!("the body has not moved for {:?} (engine.timeouts.stall)", self.stall));
+                }
+            }
+        }
         self.take_answer(limit).await
     }
 
@@ -151,10 +153,8 @@ impl Upload {
     }
 
     fn abort(&mut self) {
-        // First the body, then the connection: an end that looks whole must not slip out between the two.
-        if let Some(body) = self.body.take() {
-            body.abort(BrokenOff);
-        }
+        // Without its end the body is broken off.
+        self.body = None;
         if let Exchange::Running(task) = &self.exchange {
             task.abort();
         }
