@@ -156,11 +156,11 @@ impl Raw {
         }
     }
 
-    /// The broker that leads the first partition of a topic.
-    pub fn leader(&self, topic: &str) -> Option<i32> {
+    /// The broker that leads the first partition of a topic, and how many are in step with it, itself among them.
+    pub fn leader(&self, topic: &str) -> Option<(i32, usize)> {
         let metadata = self.consumer.fetch_metadata(Some(topic), ANSWER).ok()?;
         let partition = metadata.topics().first()?.partitions().first()?;
-        Some(partition.leader()).filter(|leader| *leader > 0)
+        Some((partition.leader(), partition.isr().len())).filter(|(leader, _)| *leader > 0)
     }
 
     fn list(&self, positions: &[(Partition, Offset)], metadata: &str) -> TopicPartitionList {
