@@ -44,8 +44,12 @@ impl Setting {
     }
 
     fn produce(&self, arguments: &[&str]) -> Output {
+        self.loadlock("produce", arguments)
+    }
+
+    fn loadlock(&self, verb: &str, arguments: &[&str]) -> Output {
         Command::new(env!("CARGO_BIN_EXE_loadlock"))
-            .args(["produce", "-c", &self.path("loadlock.toml"), "--topic", TOPIC])
+            .args([verb, "-c", &self.path("loadlock.toml"), "--topic", TOPIC])
             .args(arguments)
             .env("BROKERS", self.cluster.bootstrap_servers())
             .env("DEVICE_KEY", KEY)
@@ -181,4 +185,32 @@ fn nobody_listens() {
     let shown = String::from_utf8(output.stderr).unwrap();
     assert!(shown.contains("the partitions of the topic devices can't be read"), "{shown}");
     assert!(Path::new(&setting.path("loadlock.toml")).exists());
+}
+
+/// What is in the topic can be looked at one by one, without a group.
+#[test]
+fn a_record_in_the_topic_is_explained() {
+    let setting = Setting::new();
+    json(&setting.produce(&["--generate", "device", "--records", "6", "--corrupt-every", "6", "--json"]));
+    let explain = |partition: &str, offset: &str| {
+        setting.loadlock("explain", &["--partition", partition, "--offset", offset, "--json"])
+    };
+    let sound = json(&explain("1", "1"));
+    assert_eq!((&sound["partition"], &sound["offset"]), (&1.into(), &1.into()));
+    let id = device(1, 4).id;
+    assert_eq!(sound["routes"][0]["row"], serde_json::json!([{ "column": "id", "json": id.to_string() }]));
+
+    let corrupt = explain("2", "1");
+    assert_eq!(corrupt.status.code(), Some(65));
+    let corrupt: serde_json::Value = serde_json::from_slice(&corrupt.stdout).unwrap();
+    assert_eq!(corrupt["routes"][0]["reject"]["stage"], "decrypt");
+
+    for (offset, said) in
+        [("2", "at offset 2 is nothing yet"), ("7", "at offset 7 is nothing: the partition holds the")]
+    {
+        let missing = explain("0", offset);
+        assert_eq!(missing.status.code(), Some(65));
+        let missing = String::from_utf8(missing.stderr).unwrap();
+        assert!(missing.contains("error[no-record]") && missing.contains(said), "{missing}");
+    }
 }

@@ -2,10 +2,13 @@
 
 mod check;
 mod exit;
+mod explain;
 mod offsets;
 pub mod produce;
 pub mod report;
 mod run;
+mod shell;
+mod value;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -46,8 +49,18 @@ enum Verb {
     /// Look at the positions of a configuration's groups, and mend them
     #[command(subcommand)]
     Offsets(offsets::Verb),
+    /// Show what each step makes of one record, and why it is rejected
+    Explain(explain::Arguments),
     /// Write records to a topic as its route expects them, for tests and trials
     Produce(produce::Arguments),
+    /// Make the value of a record from its plain text
+    Encrypt(value::Encrypt),
+    /// Show the plain text of a record's value
+    Decrypt(value::Decrypt),
+    /// Write the completions of a shell to standard output
+    Completions(shell::Completions),
+    /// Write the manual pages
+    Man(shell::Man),
 }
 
 /// Which configuration, and which part of it.
@@ -115,7 +128,12 @@ pub fn main() -> ExitCode {
         Verb::Run(arguments) => run::run(&arguments),
         Verb::Check(arguments) => check::run(&arguments, &mut console),
         Verb::Offsets(verb) => offsets::run(&verb, &mut console),
+        Verb::Explain(arguments) => explain::run(&arguments, &mut console),
         Verb::Produce(arguments) => produce::run(&arguments, &mut console),
+        Verb::Encrypt(arguments) => value::encrypt(&arguments, &mut console),
+        Verb::Decrypt(arguments) => value::decrypt(&arguments, &mut console),
+        Verb::Completions(arguments) => Ok(shell::completions(&arguments, &mut console)),
+        Verb::Man(arguments) => shell::man(&arguments, &mut console),
     };
     match done {
         Ok(exit) => exit.into(),

@@ -171,7 +171,7 @@ impl<'w> Console<'w> {
 }
 
 /// As many columns as the character takes on a terminal: Chinese, Japanese and Korean ones take two.
-fn blank(c: char) -> &'static str {
+pub(super) fn blank(c: char) -> &'static str {
     let wide = matches!(u32::from(c), 0x1100..=0x115F | 0x2E80..=0xA4CF | 0xAC00..=0xD7A3 | 0xF900..=0xFAFF
         | 0xFE30..=0xFE6F | 0xFF00..=0xFF60 | 0xFFE0..=0xFFE6 | 0x1F300..=0x1F64F | 0x20000..=0x3FFFD);
     if wide { "  " } else { " " }

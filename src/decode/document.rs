@@ -6,6 +6,7 @@ use serde_json_path::JsonPath;
 use super::charset;
 use super::decrypt::Decryptor;
 use super::delimited;
+use super::explain::{Step, Watch};
 use super::path::singular;
 use super::project::{Span, project};
 use super::query::{query, tree};
@@ -99,8 +100,18 @@ impl Reader {
 
     /// Reads a record's value: unwrap, decrypt, decode, parse.
     pub(super) fn read<'a>(&'a self, record: &Record<'a>, scratch: &'a mut Scratch) -> Result<Document<'a>, Failure> {
+        self.read_watched(record, scratch, &mut ())
+    }
+
+    /// As [`Reader::read`], and shows what each step has made.
+    pub(super) fn read_watched<'a>(
+        &'a self,
+        record: &Record<'a>,
+        scratch: &'a mut Scratch,
+        watch: &mut impl Watch,
+    ) -> Result<Document<'a>, Failure> {
         let Scratch { plain, recoded, made, spans } = scratch;
-        let bytes = self.plain(record, plain)?;
+        let bytes = self.plain(record, plain, watch)?;
         let failed = |reason| Failure::new(Stage::Parse, reason);
         if bytes.is_empty() && self.form.format == Format::Json {
             return Err(failed("the plain text is empty".into()));
@@ -108,17 +119,26 @@ impl Reader {
         if bytes.len() > MAX_TEXT {
             return Err(failed(format!("the plain text has {} bytes, the limit is {MAX_TEXT}", bytes.len())));
         }
-        let text = self.text(bytes, recoded).map_err(failed)?;
+        let text = self.text(bytes, recoded, watch).map_err(failed)?;
         let document = self.document(text, made).map_err(failed)?;
-        self.parse(document, spans).map_err(failed)
+        if self.form.format != Format::Json {
+            watch.step(Step::Document, document);
+        }
+        self.parse(document, spans, watch).map_err(failed)
     }
 
-    fn plain<'a>(&self, record: &Record<'a>, plain: &'a mut Vec<u8>) -> Result<&'a [u8], Failure> {
+    fn plain<'a>(
+        &self,
+        record: &Record<'a>,
+        plain: &'a mut Vec<u8>,
+        watch: &mut impl Watch,
+    ) -> Result<&'a [u8], Failure> {
         let unwrapped = |reason| Failure::new(Stage::Unwrap, reason);
         let missing = || Failure::new(Stage::Parse, "the record has no value (a tombstone)");
         let mut value = record.value.ok_or_else(missing)?;
         if self.form.framing == Framing::SchemaRegistry {
             value = unwrap::schema_registry(value).map_err(unwrapped)?;
+            watch.step(Step::Unframed, value);
         }
         if value.is_empty() && self.form.format == Format::Json {
             return Err(unwrapped("the value is empty".into()));
@@ -131,25 +151,36 @@ impl Reader {
             (Encoding::Hex, _) => unwrap::hex(value, plain).map_err(unwrapped)?,
             (Encoding::JsonString, _) => unwrap::json_string(value, plain).map_err(unwrapped)?,
         }
+        if self.form.encoding != Encoding::Raw {
+            watch.step(Step::Unwrapped, plain);
+        }
         match &self.decryptor {
             None => Ok(plain),
             Some(decryptor) => match decryptor.decrypt(record.headers, plain) {
-                Ok(range) => Ok(&plain[range]),
+                Ok(range) => {
+                    watch.step(Step::Decrypted, &plain[range.clone()]);
+                    Ok(&plain[range])
+                }
                 Err(reason) => Err(Failure::new(Stage::Decrypt, reason)),
             },
         }
     }
 
     /// The characters that the plain bytes stand for.
-    fn text<'a>(&self, bytes: &'a [u8], recoded: &'a mut String) -> Result<&'a str, String> {
+    fn text<'a>(&self, bytes: &'a [u8], recoded: &'a mut String, watch: &mut impl Watch) -> Result<&'a str, String> {
         let len = bytes.len();
         match self.form.charset {
-            Charset::Utf8 => std::str::from_utf8(bytes)
-                .map_err(|error| format!("not UTF-8 at byte {} of {len}{}", error.valid_up_to(), self.hint())),
+            Charset::Utf8 => std::str::from_utf8(bytes).map_err(|error| {
+                watch.fault(error.valid_up_to());
+                format!("not UTF-8 at byte {} of {len}{}", error.valid_up_to(), self.hint())
+            }),
             charset @ (Charset::Latin1 | Charset::Other(_)) => {
                 recoded.clear();
-                charset::utf8(charset, bytes, recoded)
-                    .map_err(|at| format!("not {} at byte {at} of {len}{}", charset.name(), self.hint()))?;
+                charset::utf8(charset, bytes, recoded).map_err(|at| {
+                    watch.fault(at);
+                    format!("not {} at byte {at} of {len}{}", charset.name(), self.hint())
+                })?;
+                watch.step(Step::Recoded, recoded.as_bytes());
                 Ok(recoded)
             }
         }
@@ -170,10 +201,16 @@ impl Reader {
     }
 
     /// `text` is UTF-8.
-    fn parse<'a>(&'a self, text: &'a [u8], spans: &'a mut Vec<Span>) -> Result<Document<'a>, String> {
+    fn parse<'a>(
+        &'a self,
+        text: &'a [u8],
+        spans: &'a mut Vec<Span>,
+        watch: &mut impl Watch,
+    ) -> Result<Document<'a>, String> {
         let start = if text.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
         let mut scanner = Scanner::new(text);
         if let Err(fault) = project(&mut scanner, start, &self.trie, spans) {
+            watch.fault(scanner.fault_at());
             return Err(self.not_json(fault, scanner.fault_at(), text.len()));
         }
         let root = spans.first().and_then(|root| root.of(text)).unwrap_or_default();

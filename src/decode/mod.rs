@@ -13,6 +13,7 @@ mod charset;
 mod decrypt;
 mod delimited;
 mod document;
+mod explain;
 mod path;
 mod project;
 mod query;
@@ -27,12 +28,14 @@ mod unwrap;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+pub use explain::{Explained, Step};
 pub use reject::{Reject, Stage};
 
 use crate::config::Route;
 use crate::domain::{Offset, Partition, Table};
 use crate::record::{Chunk, Record};
 use document::{Document, Reader, Scratch};
+use explain::Steps;
 use reject::Failure;
 use row::RowPlan;
 
@@ -172,6 +175,18 @@ impl Decoder {
             }
         }
         work.decoded
+    }
+
+    /// Decodes one record for one route and keeps what each step made of it; `None` if there is no such route. It is the
+    /// way that [`Decoder::decode`] goes.
+    pub fn explain(&self, route: usize, record: &Record<'_>, topic: &str) -> Option<Explained> {
+        let Compiled { reader, plan } = self.routes.get(route)?;
+        let (mut scratch, mut steps, mut body) = (Scratch::default(), Steps::default(), Vec::new());
+        let reader = self.readers.get(*reader)?;
+        let document = plan.reads_value.then(|| reader.read_watched(record, &mut scratch, &mut steps));
+        let outcome = row(plan, record, topic, document.as_ref(), &mut body);
+        let outcome = outcome.map(|()| body).map_err(|failure| (failure.stage, failure.reason));
+        Some(steps.explained(outcome))
     }
 
     /// For each reader the wanted routes, so that a value is read once for all of them.

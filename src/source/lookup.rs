@@ -258,7 +258,7 @@ impl Lookup {
         }
     }
 
-    fn unanswered(&self, what: &'static str, reason: String) -> SourceError {
+    pub(super) fn unanswered(&self, what: &'static str, reason: String) -> SourceError {
         SourceError::Unanswered { what, topic: Arc::clone(&self.topic), reason }
     }
 }

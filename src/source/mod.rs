@@ -15,7 +15,7 @@
 //! |---|---|
 //! | `control` | the pipeline's handle and the commands it sends |
 //! | `worker` | the thread: one turn after the other, never blocked for long except by an OffsetCommit |
-//! | `outside` | a look at positions and members by somebody who is no member |
+//! | `outside`, `peek` | a look at positions, members and single records by somebody who is no member |
 //! | `membership`, `flow`, `filling`, `recording` | what the thread knows and decides, without Kafka: the simulation's source uses the same |
 //! | `lookup` | what is asked of the brokers: positions, logs, offsets by time |
 //! | `context`, `native`, `client` | the rim: callbacks, C calls, client settings |
@@ -31,6 +31,7 @@ mod lookup;
 mod membership;
 mod native;
 mod outside;
+mod peek;
 mod recording;
 mod worker;
 
@@ -50,6 +51,7 @@ pub use flow::Flow;
 pub use lookup::PositionsRead;
 pub use membership::{Identity, Membership, Tenure, Tenures};
 pub use outside::{GroupMember, Outside};
+pub use peek::Peeked;
 pub use recording::Recorded;
 
 use crate::config;

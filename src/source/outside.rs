@@ -30,8 +30,8 @@ pub struct GroupMember {
 
 /// Reads one topic's positions in one group, and never joins it.
 pub struct Outside {
-    lookup: Lookup,
-    consumer: BaseConsumer<Context>,
+    pub(super) lookup: Lookup,
+    pub(super) consumer: BaseConsumer<Context>,
 }
 
 impl Outside {

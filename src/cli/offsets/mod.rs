@@ -42,7 +42,7 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 }
 
 /// How a command ends that Kafka does not answer as it should.
-fn exit_of_kafka(error: &SourceError) -> Exit {
+pub(super) fn exit_of_kafka(error: &SourceError) -> Exit {
     match error {
         SourceError::Settings { .. } => Exit::Config,
         SourceError::Unanswered { .. } => Exit::Unreachable,

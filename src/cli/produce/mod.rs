@@ -16,7 +16,7 @@ use super::report::{Console, Failure};
 use super::{Exit, Selection, Stop};
 use crate::config::{Config, Encoding, Format, ValueForm};
 use crate::telemetry::{self, LogFormat};
-use encrypt::Wrapper;
+pub(super) use encrypt::Wrapper;
 use input::{Input, Plain};
 use kafka::Topic;
 use summary::Summary;
@@ -114,7 +114,7 @@ pub(super) fn run(arguments: &Arguments, console: &mut Console<'_>) -> Result<Ex
 }
 
 /// The one form in which all routes of the topic expect its values.
-fn form(config: &Config, topic: &str) -> Result<ValueForm, Failure> {
+pub(super) fn form(config: &Config, topic: &str) -> Result<ValueForm, Failure> {
     let mut forms = config.pipelines_of(topic).flat_map(|pipeline| &pipeline.routes).map(|route| &route.value);
     let missing = || Failure::new(Exit::Usage, "usage", format!("no route reads the topic {topic}"));
     let first = forms.next().ok_or_else(missing)?;
@@ -162,7 +162,7 @@ fn produce(
     Ok(Summary { topic: arguments.topic.clone(), sent, corrupt, delivered, seconds, starts: starts.zip(ends) })
 }
 
-fn random_iv() -> Result<[u8; 16], Failure> {
+pub(super) fn random_iv() -> Result<[u8; 16], Failure> {
     let mut iv = [0; 16];
     getrandom::fill(&mut iv).map_err(|error| {
         Failure::new(Exit::GaveUp, "system", "the operating system gives no random numbers").caused_by(&error)
