@@ -10,7 +10,7 @@ use super::produce::{Wrapper, form, random_iv};
 use super::report::{Console, Failure};
 use super::{Exit, Selection, Stop};
 use crate::config::{Config, Encoding, Pipeline, Route};
-use crate::decode::{Decoder, Framing, Step};
+use crate::decode::{Decoder, Framing, Step, Surroundings};
 use crate::record::{Chunk, RecordHead};
 
 #[derive(Debug, Args)]
@@ -92,7 +92,8 @@ pub(super) fn decrypt(arguments: &Decrypt, console: &mut Console<'_>) -> Result<
 fn plain(topic: &str, route: &Route, value: &[u8], headers: &[(String, String)]) -> Result<Vec<u8>, Failure> {
     let decoder = decoder(std::slice::from_ref(route))?;
     let chunk = chunk(topic, None, Some(value), headers);
-    let explained = chunk.iter().next().and_then(|record| decoder.explain(0, &record, topic));
+    let explained =
+        chunk.iter().next().and_then(|record| decoder.explain(0, &record, Surroundings { topic, load_time_ms: 0 }));
     let explained = explained.ok_or_else(|| Failure::new(Exit::Bug, "bug", "the topic has no route"))?;
     let plain = explained.steps.into_iter().rev().find(|(step, _)| *step != Step::Document);
     match explained.outcome {

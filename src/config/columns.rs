@@ -7,6 +7,7 @@ use toml::de::DeValue;
 
 use super::reader::{Item, Section, Span, all};
 use super::{Column, ColumnKind, ColumnSource, Format};
+use crate::decode::{Mistake, check_expression};
 
 const RICH: &str = "columns = [{ name = \"id\", path = \"$.id\" }, …]";
 
@@ -126,7 +127,10 @@ fn rich(item: &Item<'_>) -> Option<Column> {
     if let (Some(item), Some(source)) = (&default, &from)
         && !matches!(source, ColumnSource::Path(_))
     {
-        item.problem("only a path can be missing in a record", "remove `default`");
+        item.problem(
+            "only a path can be missing in a record",
+            "remove `default`; in an expression: coalesce(…, 'none')",
+        );
     }
     let default = default.map_or(Some(None), |item| constant(&item).map(Some));
     let kind = table.take("as").map_or(Some(ColumnKind::AsIs), |item| match item.string("\"text\"")? {
@@ -140,19 +144,22 @@ fn rich(item: &Item<'_>) -> Option<Column> {
     Some(Column { name: name?, from: from?, default: default?, kind: kind? })
 }
 
-/// Exactly one of `path`, `constant`, `from` and `header`.
+/// Exactly one of `path`, `expr`, `constant`, `from` and `header`.
 fn source(table: &mut Section<'_>) -> Option<ColumnSource> {
-    let found: Vec<_> =
-        ["path", "constant", "from", "header"].into_iter().filter_map(|key| Some((key, table.take(key)?))).collect();
+    let found: Vec<_> = ["path", "expr", "constant", "from", "header"]
+        .into_iter()
+        .filter_map(|key| Some((key, table.take(key)?)))
+        .collect();
     match found.as_slice() {
         [("path", item)] => path(item),
+        [("expr", item)] => expression(item).map(ColumnSource::Expression),
         [("constant", item)] => constant(item).map(ColumnSource::Constant),
         [("from", item)] => metadata(item),
         [(_, item)] => item.words("the name of a record header").map(|name| ColumnSource::Header(name.to_owned())),
         [] => {
             table.problem(
                 "nothing says where the column's value comes from",
-                "add `path`, `constant`, `from` or `header`",
+                "add `path`, `expr`, `constant`, `from` or `header`",
             );
             None
         }
@@ -160,8 +167,20 @@ fn source(table: &mut Section<'_>) -> Option<ColumnSource> {
             let keys: Vec<_> = found.iter().map(|(key, _)| format!("`{key}`")).collect();
             second.problem(
                 format!("a column has one source; this one has {}", keys.join(" and ")),
-                "keep one of `path`, `constant`, `from` and `header`",
+                "keep one of `path`, `expr`, `constant`, `from` and `header`",
             );
+            None
+        }
+    }
+}
+
+fn expression(item: &Item<'_>) -> Option<String> {
+    let text = item.string("an expression, \"trim($.name)\"")?;
+    match check_expression(text) {
+        Ok(()) => Some(text.to_owned()),
+        Err(Mistake { at, what, hint }) => {
+            let character = text.get(..at).unwrap_or_default().chars().count() + 1;
+            item.problem_within(at, format!("wrong at character {character} of the expression: {what}"), hint);
             None
         }
     }

@@ -64,6 +64,7 @@ fn column(column: &Column) -> serde_json::Value {
         ColumnSource::Timestamp => ("timestamp", None),
         ColumnSource::Key => ("key", None),
         ColumnSource::Header(name) => ("header", Some(name)),
+        ColumnSource::Expression(text) => ("expr", Some(text)),
     };
     let kind = match column.kind {
         ColumnKind::AsIs => "as-is",

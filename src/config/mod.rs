@@ -32,6 +32,7 @@ pub use decrypt::{Cipher, Decrypt, Keys};
 pub(crate) use problem::counted;
 pub use problem::{Excerpt, Problem, Problems, Severity, Warning};
 pub use reader::Environment;
+pub(crate) use reader::nearest;
 pub use secret::Secret;
 pub use select::UnknownTopic;
 pub use units::{show_duration, show_size};
@@ -224,6 +225,8 @@ pub enum ColumnSource {
     Key,
     /// Last header of that name as text; null if there is none; not UTF-8 is a reject.
     Header(String),
+    /// An expression (`docs/expressions.md`), as written by the user (checked: it compiles).
+    Expression(String),
 }
 
 /// What a column's JSON value is made into.

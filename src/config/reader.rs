@@ -210,7 +210,7 @@ pub(super) fn all<T, C: FromIterator<T>>(read: impl Iterator<Item = Option<T>>) 
 }
 
 /// The name that was probably meant.
-pub(super) fn nearest<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
+pub(crate) fn nearest<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
     known
         .map(|key| (strsim::normalized_damerau_levenshtein(name, key), key))
         .filter(|(similar, _)| *similar >= SIMILAR)

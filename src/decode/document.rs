@@ -28,8 +28,20 @@ const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 pub(super) struct Reader {
     form: ValueForm,
     decryptor: Option<Decryptor>,
+    /// What is wanted of every document.
+    pub(super) paths: Paths,
+}
+
+/// Paths whose values a document is asked for.
+pub(super) struct Paths {
     trie: Trie,
     queries: Vec<JsonPath>,
+}
+
+impl Default for Paths {
+    fn default() -> Self {
+        Self { trie: Trie::new(), queries: Vec::new() }
+    }
 }
 
 /// Where a path's value will be found in a document.
@@ -75,27 +87,12 @@ impl Reader {
             Some(decrypt) => Some(Decryptor::new(decrypt)?),
             None => None,
         };
-        Some(Self { form: form.clone(), decryptor, trie: Trie::new(), queries: Vec::new() })
+        Some(Self { form: form.clone(), decryptor, paths: Paths::default() })
     }
 
     /// True if values of `form` are read by this reader.
     pub(super) fn reads(&self, form: &ValueForm) -> bool {
         self.form == *form
-    }
-
-    /// Makes every document carry the value of a path.
-    ///
-    /// # Errors
-    /// When the path is not JSONPath (RFC 9535).
-    pub(super) fn want(&mut self, path: &str) -> Result<Wanted, String> {
-        let query = JsonPath::parse(path).map_err(|error| error.to_string())?;
-        Ok(match singular(path) {
-            Some(steps) => Wanted::Place(self.trie.insert(&steps)),
-            None => {
-                self.queries.push(query);
-                Wanted::Query(self.queries.len() - 1)
-            }
-        })
     }
 
     /// Reads a record's value: unwrap, decrypt, decode, parse.
@@ -209,7 +206,7 @@ impl Reader {
     ) -> Result<Document<'a>, String> {
         let start = if text.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
         let mut scanner = Scanner::new(text);
-        if let Err(fault) = project(&mut scanner, start, &self.trie, spans) {
+        if let Err(fault) = project(&mut scanner, start, &self.paths.trie, spans) {
             watch.fault(scanner.fault_at());
             return Err(self.not_json(fault, scanner.fault_at(), text.len()));
         }
@@ -217,9 +214,9 @@ impl Reader {
         if root.first() != Some(&b'{') && self.form.format == Format::Json {
             return Err(format!("the document is {}, not an object", kind_of(root)));
         }
-        let tree = if self.queries.is_empty() { None } else { tree(text, start) };
+        let tree = if self.paths.queries.is_empty() { None } else { tree(text, start) };
         let Scanner { spaced, surrogates, .. } = scanner;
-        Ok(Document { text, spans, start, queries: &self.queries, tree, spaced, surrogates })
+        Ok(Document { text, spans, start, queries: &self.paths.queries, tree, spaced, surrogates })
     }
 
     fn not_json(&self, fault: Fault, at: usize, len: usize) -> String {
@@ -235,6 +232,39 @@ impl Reader {
         match self.form.decrypt.as_ref().map(|decrypt| decrypt.cipher) {
             Some(Cipher::AesEcb | Cipher::AesCbc) => " (a wrong key can look like this)",
             Some(Cipher::AesGcm) | None => "",
+        }
+    }
+}
+
+impl Paths {
+    /// Makes every document carry the value of a path.
+    ///
+    /// # Errors
+    /// When the path is not JSONPath (RFC 9535).
+    pub(super) fn want(&mut self, path: &str) -> Result<Wanted, String> {
+        let query = JsonPath::parse(path).map_err(|error| error.to_string())?;
+        Ok(self.add(path, query))
+    }
+
+    /// As [`Paths::want`].
+    ///
+    /// # Errors
+    /// The byte from which on the path makes no sense.
+    pub(super) fn want_placed(&mut self, path: &str) -> Result<Wanted, usize> {
+        let query = JsonPath::parse(path).map_err(|error| {
+            // A place within a character is that character's.
+            (0..=error.position().min(path.len())).rev().find(|at| path.is_char_boundary(*at)).unwrap_or(0)
+        })?;
+        Ok(self.add(path, query))
+    }
+
+    fn add(&mut self, path: &str, query: JsonPath) -> Wanted {
+        match singular(path) {
+            Some(steps) => Wanted::Place(self.trie.insert(&steps)),
+            None => {
+                self.queries.push(query);
+                Wanted::Query(self.queries.len() - 1)
+            }
         }
     }
 }

@@ -14,6 +14,7 @@ mod decrypt;
 mod delimited;
 mod document;
 mod explain;
+mod expr;
 mod path;
 mod project;
 mod query;
@@ -29,7 +30,9 @@ mod unwrap;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use explain::{Explained, Step};
+pub(crate) use expr::{Mistake, check as check_expression};
 pub use reject::{Reject, Stage};
+pub use row::Surroundings;
 
 use crate::config::Route;
 use crate::domain::{Offset, Partition, Table};
@@ -81,6 +84,8 @@ pub struct Scope {
     /// row or counts as read. The rejects of that one record are reported. Holds within the chunk: whoever sees a
     /// reject takes no later chunk of that partition.
     pub stop_at_reject: bool,
+    /// The time that `@load_time` stands for, milliseconds since the Unix epoch.
+    pub load_time_ms: i64,
 }
 
 /// What became of a chunk.
@@ -141,7 +146,7 @@ impl Decoder {
     pub fn decode(&self, chunk: &Chunk, scope: &Scope) -> Decoded {
         let mut work = Work {
             decoder: self,
-            topic: &chunk.topic,
+            surroundings: Surroundings { topic: &chunk.topic, load_time_ms: scope.load_time_ms },
             wanted: self.wanted(scope),
             scratch: Scratch::default(),
             marks: Vec::new(),
@@ -179,12 +184,12 @@ impl Decoder {
 
     /// Decodes one record for one route and keeps what each step made of it; `None` if there is no such route. It is the
     /// way that [`Decoder::decode`] goes.
-    pub fn explain(&self, route: usize, record: &Record<'_>, topic: &str) -> Option<Explained> {
+    pub fn explain(&self, route: usize, record: &Record<'_>, surroundings: Surroundings<'_>) -> Option<Explained> {
         let Compiled { reader, plan } = self.routes.get(route)?;
         let (mut scratch, mut steps, mut body) = (Scratch::default(), Steps::default(), Vec::new());
         let reader = self.readers.get(*reader)?;
         let document = plan.reads_value.then(|| reader.read_watched(record, &mut scratch, &mut steps));
-        let outcome = row(plan, record, topic, document.as_ref(), &mut body);
+        let outcome = row(plan, record, surroundings, document.as_ref(), &mut body);
         let outcome = outcome.map(|()| body).map_err(|failure| (failure.stage, failure.reason));
         Some(steps.explained(outcome))
     }
@@ -219,7 +224,7 @@ fn raise(read: &mut BTreeMap<Partition, Read>, partition: Partition, reached: Of
 /// One chunk being decoded.
 struct Work<'a> {
     decoder: &'a Decoder,
-    topic: &'a str,
+    surroundings: Surroundings<'a>,
     /// Wanted routes by reader.
     wanted: Vec<Vec<usize>>,
     scratch: Scratch,
@@ -231,7 +236,7 @@ struct Work<'a> {
 impl Work<'_> {
     /// Decodes a record for every wanted route.
     fn record(&mut self, index: usize, record: &Record<'_>) {
-        let Self { decoder, topic, wanted, scratch, decoded, .. } = self;
+        let Self { decoder, surroundings, wanted, scratch, decoded, .. } = self;
         let before = decoded.rejects.len();
         for (reader, routes) in decoder.readers.iter().zip(&*wanted) {
             let reads_value = routes.iter().any(|route| decoder.routes[*route].plan.reads_value);
@@ -239,7 +244,7 @@ impl Work<'_> {
             for &route in routes {
                 let plan = &decoder.routes[route].plan;
                 let rows = &mut decoded.rows[route];
-                match row(plan, record, topic, document.as_ref(), &mut rows.body) {
+                match row(plan, record, *surroundings, document.as_ref(), &mut rows.body) {
                     Ok(()) => rows.rows += 1,
                     Err(Failure { stage, reason }) => {
                         let Record { partition, offset, .. } = *record;
@@ -273,13 +278,13 @@ impl Work<'_> {
 fn row(
     plan: &RowPlan,
     record: &Record<'_>,
-    topic: &str,
+    surroundings: Surroundings<'_>,
     document: Option<&Result<Document<'_>, Failure>>,
     body: &mut Vec<u8>,
 ) -> Result<(), Failure> {
     match document {
         Some(Err(failure)) if plan.reads_value => Err(failure.clone()),
-        Some(Ok(document)) => plan.encode(record, topic, Some(document), body),
-        Some(Err(_)) | None => plan.encode(record, topic, None, body),
+        Some(Ok(document)) => plan.encode(record, surroundings, Some(document), body),
+        Some(Err(_)) | None => plan.encode(record, surroundings, None, body),
     }
 }

@@ -1,6 +1,7 @@
 //! Rows as JSON text: columns in order, names written once at the start, values copied from the document.
 
 use super::document::{Document, Reader, Wanted};
+use super::expr::{Compiled, Places, Scene};
 use super::reject::{Failure, Stage};
 use super::scan::Scanner;
 use super::text::{compact, lone_surrogate, quote, quote_json};
@@ -31,6 +32,15 @@ struct Cell {
     label: String,
 }
 
+/// What a row is made of besides its record.
+#[derive(Clone, Copy)]
+pub struct Surroundings<'a> {
+    /// Topic of the record.
+    pub topic: &'a str,
+    /// When the record is loaded, milliseconds since the Unix epoch.
+    pub load_time_ms: i64,
+}
+
 enum Content {
     Path(Wanted),
     /// JSON text, ready to be copied.
@@ -41,6 +51,7 @@ enum Content {
     Timestamp,
     Key,
     Header(String),
+    Expression(Box<Compiled>),
 }
 
 impl RowPlan {
@@ -61,7 +72,7 @@ impl RowPlan {
             let cell = Cell::new(column, start, reader);
             cells.push(cell.map_err(|reason| CompileError { table: route.table.clone(), reason })?);
         }
-        let reads_value = cells.iter().any(|cell| matches!(cell.content, Content::Path(_)));
+        let reads_value = cells.iter().any(|cell| cell.reads_value());
         Ok(Self { cells, end, reads_value })
     }
 
@@ -69,12 +80,12 @@ impl RowPlan {
     pub(super) fn encode(
         &self,
         record: &Record<'_>,
-        topic: &str,
+        surroundings: Surroundings<'_>,
         document: Option<&Document<'_>>,
         out: &mut Vec<u8>,
     ) -> Result<(), Failure> {
         let start = out.len();
-        self.append(record, topic, document, out).map_err(|reason| {
+        self.append(record, surroundings, document, out).map_err(|reason| {
             out.truncate(start);
             Failure::new(Stage::Map, reason)
         })
@@ -83,7 +94,7 @@ impl RowPlan {
     fn append(
         &self,
         record: &Record<'_>,
-        topic: &str,
+        surroundings: Surroundings<'_>,
         document: Option<&Document<'_>>,
         out: &mut Vec<u8>,
     ) -> Result<(), String> {
@@ -93,12 +104,18 @@ impl RowPlan {
             match &cell.content {
                 Content::Path(wanted) => cell.path(*wanted, document, out)?,
                 Content::Constant(json) => out.extend_from_slice(json),
-                Content::Topic => quote(topic, out),
+                Content::Topic => quote(surroundings.topic, out),
                 Content::Partition => cell.number(Some(record.partition.into()), out),
                 Content::Offset => cell.number(Some(record.offset), out),
                 Content::Timestamp => cell.number(record.timestamp_ms, out),
                 Content::Key => cell.bytes(record.key, out)?,
                 Content::Header(name) => cell.bytes(record.headers.last(name), out)?,
+                Content::Expression(expression) => {
+                    let Surroundings { topic, load_time_ms } = surroundings;
+                    let scene = Scene { record, topic, load_time_ms, element: document, whole: document };
+                    let written = expression.write(&scene, cell.kind == ColumnKind::Text, out);
+                    written.map_err(|reason| format!("{}, {reason}", cell.label))?;
+                }
             }
             if out.len() > limit {
                 return Err(format!("{}: with this value the row is longer than {MAX_ROW} bytes", cell.label));
@@ -116,7 +133,7 @@ impl Cell {
         let content = match from {
             ColumnSource::Path(path) => {
                 label = format!("{label}, path {path}");
-                Content::Path(reader.want(path).map_err(|error| format!("{label}: {error}"))?)
+                Content::Path(reader.paths.want(path).map_err(|error| format!("{label}: {error}"))?)
             }
             ColumnSource::Constant(json) => {
                 Content::Constant(fixed(json, *kind).map_err(|error| format!("{label}, constant: {error}"))?)
@@ -133,12 +150,22 @@ impl Cell {
                 label = format!("{label}, header {header:?}");
                 Content::Header(header.clone())
             }
+            ColumnSource::Expression(text) => {
+                let places = Places { element: &mut reader.paths, record: None };
+                let compiled = Compiled::value(text, places);
+                Content::Expression(Box::new(compiled.map_err(|mistake| format!("{label}: {}", mistake.what))?))
+            }
         };
         let default = match default {
             Some(json) => Some(fixed(json, *kind).map_err(|error| format!("{label}, default: {error}"))?),
             None => None,
         };
         Ok(Self { start, content, kind: *kind, default, label })
+    }
+
+    fn reads_value(&self) -> bool {
+        let of_expression = matches!(&self.content, Content::Expression(expression) if expression.reads_value);
+        of_expression || matches!(self.content, Content::Path(_))
     }
 
     #[inline]

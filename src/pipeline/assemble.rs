@@ -78,6 +78,7 @@ impl Pipeline {
             until: reload.map(|reload| reload.ends.clone()).unwrap_or_default(),
             routes: self.filling.as_ref().and_then(|filling| filling.routes.clone()),
             stop_at_reject: self.policy == RejectPolicy::Stop,
+            load_time_ms: jiff::Timestamp::now().as_millisecond(),
         };
         let decoder = Arc::clone(&self.decoder);
         self.decoding.push_back(tokio::task::spawn_blocking(move || {

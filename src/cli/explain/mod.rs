@@ -12,6 +12,7 @@ use super::report::{Console, Failure};
 use super::value::{chunk, decoder, header, input};
 use super::{Exit, Selection, Stop};
 use crate::config::{Config, Pipeline};
+use crate::decode::Surroundings;
 use crate::domain::{Offset, Partition};
 use crate::record::Chunk;
 use crate::source::{Outside, Peeked};
@@ -69,10 +70,12 @@ pub(super) fn run(arguments: &Arguments, console: &mut Console<'_>) -> Result<Ex
     let mut is_rejected = false;
     for pipeline in config.pipelines_of(&arguments.topic) {
         let decoder = decoder(&pipeline.routes)?;
+        let load_time_ms = jiff::Timestamp::now().as_millisecond();
+        let surroundings = Surroundings { topic: &chunk.topic, load_time_ms };
         for record in chunk.iter() {
             let all = pipeline.routes.iter().enumerate();
             let routes: Vec<_> =
-                all.filter_map(|(at, route)| Some((route, decoder.explain(at, &record, &chunk.topic)?))).collect();
+                all.filter_map(|(at, route)| Some((route, decoder.explain(at, &record, surroundings)?))).collect();
             is_rejected |= routes.iter().any(|(_, explained)| explained.outcome.is_err());
             let is_from_kafka = arguments.offset.is_some();
             let shown = Shown { topic: &chunk.topic, group: &pipeline.group, record, routes, is_from_kafka };
