@@ -71,6 +71,7 @@ fn route(encoding: Encoding, encrypted: bool, paths: &[&str]) -> Route {
         table: Table { database: "d".into(), name: "t".into() },
         value: ValueForm { encoding, decrypt, ..ValueForm::default() },
         columns: paths.iter().map(column).collect(),
+        filter: None,
         load_headers: BTreeMap::new(),
         digest: String::new(),
     }

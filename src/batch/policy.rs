@@ -63,7 +63,9 @@ pub struct Tally {
     pub records: u64,
     /// Records that became no row of a table that wanted one.
     pub rejects: u64,
-    /// Bytes of those records, kept for dead letters.
+    /// Records that a route's condition left out, of all routes.
+    pub filtered: u64,
+    /// Bytes of those rejects, kept for dead letters.
     pub reject_bytes: u64,
     /// When its first record came.
     pub since: Option<Instant>,

@@ -7,7 +7,7 @@ use toml::de::DeValue;
 
 use super::reader::{Item, Section, Span, all};
 use super::{Column, ColumnKind, ColumnSource, Format};
-use crate::decode::{Mistake, check_expression};
+use crate::decode::{Mistake, check_condition, check_expression};
 
 const RICH: &str = "columns = [{ name = \"id\", path = \"$.id\" }, …]";
 
@@ -175,8 +175,17 @@ fn source(table: &mut Section<'_>) -> Option<ColumnSource> {
 }
 
 fn expression(item: &Item<'_>) -> Option<String> {
-    let text = item.string("an expression, \"trim($.name)\"")?;
-    match check_expression(text) {
+    checked(item, "an expression, \"trim($.name)\"", check_expression)
+}
+
+/// `where`: which records become rows.
+pub(super) fn condition(item: &Item<'_>) -> Option<String> {
+    checked(item, "a condition, \"$.amount > 0\"", check_condition)
+}
+
+fn checked(item: &Item<'_>, expected: &str, check: fn(&str) -> Result<(), Mistake>) -> Option<String> {
+    let text = item.string(expected)?;
+    match check(text) {
         Ok(()) => Some(text.to_owned()),
         Err(Mistake { at, what, hint }) => {
             let character = text.get(..at).unwrap_or_default().chars().count() + 1;

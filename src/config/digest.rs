@@ -14,6 +14,7 @@ pub(super) fn digest<'h>(
     table: &Table,
     value: &ValueForm,
     columns: &[Column],
+    filter: Option<&str>,
     headers: impl Iterator<Item = (&'h String, &'h String)>,
 ) -> String {
     let columns: Vec<_> = columns.iter().map(column).collect();
@@ -30,6 +31,7 @@ pub(super) fn digest<'h>(
     // What came later stands behind, and only where it says something: older digests stay what they were.
     if let Some(list) = text.as_array_mut() {
         list.extend(more(value));
+        list.extend(filter.map(|text| serde_json::json!({"where": text})));
     }
     let hash = Sha256::digest(text.to_string().as_bytes());
     hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect()

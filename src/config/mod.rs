@@ -185,6 +185,8 @@ pub struct Route {
     pub value: ValueForm,
     /// Columns in load order; names are unique.
     pub columns: Vec<Column>,
+    /// Condition under which a record becomes a row (`docs/expressions.md`, checked: it compiles); `None`: all do.
+    pub filter: Option<String>,
     /// What is promised for the table.
     pub delivery: Delivery,
     /// Engine headers of the load (`strict_mode`, `max_filter_ratio`, `timezone`, …), lower-case names.

@@ -38,6 +38,7 @@ pub(super) fn read<'t>(mut section: Section<'t>, database: Option<&str>) -> Opti
     let names = columns::names_alone(&mut section);
     let value = value::read(&mut section, names);
     let columns = columns::read(&mut section, value.as_ref().map(|value| &value.format));
+    let filter = section.take("where").map_or(Some(None), |item| columns::condition(&item).map(Some));
     let load_headers = section.take("load").map_or(Some(Default::default()), |item| headers::read(&item));
     let delivery = section.take("delivery");
     let delivery = delivery.map_or(Some(Delivery::ExactlyOnce), |item| self::delivery(&item));
@@ -51,8 +52,9 @@ pub(super) fn read<'t>(mut section: Section<'t>, database: Option<&str>) -> Opti
         return None;
     }
     let (table, value, columns, load_headers) = (table?, value?, columns?, load_headers?);
-    let digest = digest::digest(&table, &value, &columns, load_headers.iter());
-    let route = Route { table, value, columns, load_headers, delivery: delivery?, digest };
+    let filter = filter?;
+    let digest = digest::digest(&table, &value, &columns, filter.as_deref(), load_headers.iter());
+    let route = Route { table, value, columns, filter, load_headers, delivery: delivery?, digest };
     Some(Entry { topic, group: group?, start: start?, rejects, table: table_item?, route })
 }
 

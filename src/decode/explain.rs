@@ -25,8 +25,8 @@ pub struct Explained {
     pub steps: Vec<(Step, Vec<u8>)>,
     /// The byte at which what the last step made (or the value itself) stops making sense.
     pub fault: Option<usize>,
-    /// The row in its framing, or why there is none.
-    pub outcome: Result<Vec<u8>, (Stage, String)>,
+    /// The row in its framing, nothing if the route leaves the record out, or why there is none.
+    pub outcome: Result<Option<Vec<u8>>, (Stage, String)>,
 }
 
 /// Somebody who looks on while a value is read. Decoding in earnest has nobody: `()`.
@@ -60,7 +60,7 @@ impl Watch for Steps {
 }
 
 impl Steps {
-    pub(super) fn explained(self, outcome: Result<Vec<u8>, (Stage, String)>) -> Explained {
+    pub(super) fn explained(self, outcome: Result<Option<Vec<u8>>, (Stage, String)>) -> Explained {
         Explained { steps: self.taken, fault: self.fault, outcome }
     }
 }

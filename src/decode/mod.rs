@@ -30,7 +30,7 @@ mod unwrap;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use explain::{Explained, Step};
-pub(crate) use expr::{Mistake, check as check_expression};
+pub(crate) use expr::{Mistake, check as check_expression, check_condition};
 pub use reject::{Reject, Stage};
 pub use row::Surroundings;
 
@@ -106,6 +106,8 @@ pub struct RouteRows {
     pub body: Vec<u8>,
     /// Number of rows.
     pub rows: u64,
+    /// Records that the route's condition left out.
+    pub filtered: u64,
 }
 
 /// What was read of a partition.
@@ -190,7 +192,8 @@ impl Decoder {
         let reader = self.readers.get(*reader)?;
         let document = plan.reads_value.then(|| reader.read_watched(record, &mut scratch, &mut steps));
         let outcome = row(plan, record, surroundings, document.as_ref(), &mut body);
-        let outcome = outcome.map(|()| body).map_err(|failure| (failure.stage, failure.reason));
+        let outcome =
+            outcome.map(|is_wanted| is_wanted.then_some(body)).map_err(|failure| (failure.stage, failure.reason));
         Some(steps.explained(outcome))
     }
 
@@ -228,8 +231,8 @@ struct Work<'a> {
     /// Wanted routes by reader.
     wanted: Vec<Vec<usize>>,
     scratch: Scratch,
-    /// Length of each body and its number of rows before the record.
-    marks: Vec<(usize, u64)>,
+    /// Length of each body, its number of rows and of filtered records before the record.
+    marks: Vec<(usize, u64, u64)>,
     decoded: Decoded,
 }
 
@@ -245,7 +248,8 @@ impl Work<'_> {
                 let plan = &decoder.routes[route].plan;
                 let rows = &mut decoded.rows[route];
                 match row(plan, record, *surroundings, document.as_ref(), &mut rows.body) {
-                    Ok(()) => rows.rows += 1,
+                    Ok(true) => rows.rows += 1,
+                    Ok(false) => rows.filtered += 1,
                     Err(Failure { stage, reason }) => {
                         let Record { partition, offset, .. } = *record;
                         decoded.rejects.push(Reject { route, partition, offset, stage, reason, index });
@@ -262,26 +266,32 @@ impl Work<'_> {
     fn record_or_nothing(&mut self, index: usize, record: &Record<'_>) -> bool {
         let rejects = self.decoded.rejects.len();
         self.marks.clear();
-        self.marks.extend(self.decoded.rows.iter().map(|rows| (rows.body.len(), rows.rows)));
+        self.marks.extend(self.decoded.rows.iter().map(|rows| (rows.body.len(), rows.rows, rows.filtered)));
         self.record(index, record);
         let sound = self.decoded.rejects.len() == rejects;
         if !sound {
-            for (rows, (len, count)) in self.decoded.rows.iter_mut().zip(&self.marks) {
+            for (rows, (len, count, filtered)) in self.decoded.rows.iter_mut().zip(&self.marks) {
                 rows.body.truncate(*len);
                 rows.rows = *count;
+                rows.filtered = *filtered;
             }
         }
         sound
     }
 }
 
+/// Appends the record's row; false if the route leaves the record out.
 fn row(
     plan: &RowPlan,
     record: &Record<'_>,
     surroundings: Surroundings<'_>,
     document: Option<&Result<Document<'_>, Failure>>,
     body: &mut Vec<u8>,
-) -> Result<(), Failure> {
+) -> Result<bool, Failure> {
+    // A condition that needs no value comes first: other records of the topic may be of any form.
+    if plan.leaves_out_unread(record, surroundings)? {
+        return Ok(false);
+    }
     match document {
         Some(Err(failure)) if plan.reads_value => Err(failure.clone()),
         Some(Ok(document)) => plan.encode(record, surroundings, Some(document), body),

@@ -15,6 +15,8 @@ pub(super) const MAX_ROW: usize = 64 << 20;
 /// How records become rows of one table.
 pub(super) struct RowPlan {
     cells: Vec<Cell>,
+    /// Which records become rows; `None`: all.
+    filter: Option<Compiled>,
     /// Text behind the last value.
     end: &'static [u8],
     /// True if a column comes from the record's value.
@@ -72,23 +74,50 @@ impl RowPlan {
             let cell = Cell::new(column, start, reader);
             cells.push(cell.map_err(|reason| CompileError { table: route.table.clone(), reason })?);
         }
-        let reads_value = cells.iter().any(|cell| cell.reads_value());
-        Ok(Self { cells, end, reads_value })
+        let filter = match &route.filter {
+            Some(text) => {
+                let compiled = Compiled::condition(text, Places { element: &mut reader.paths, record: None });
+                let error = |reason| CompileError { table: route.table.clone(), reason };
+                Some(compiled.map_err(|mistake| error(format!("where: {}", mistake.what)))?)
+            }
+            None => None,
+        };
+        let filter_reads_value = filter.as_ref().is_some_and(|filter| filter.reads_value);
+        let reads_value = filter_reads_value || cells.iter().any(|cell| cell.reads_value());
+        Ok(Self { cells, filter, end, reads_value })
     }
 
-    /// Appends the row of a record. On failure `out` is as it was before.
+    /// True if the record's metadata alone tell that the route leaves it out.
+    pub(super) fn leaves_out_unread(
+        &self,
+        record: &Record<'_>,
+        surroundings: Surroundings<'_>,
+    ) -> Result<bool, Failure> {
+        match &self.filter {
+            Some(filter) if !filter.reads_value => left_out(filter, &scene(record, surroundings, None)),
+            Some(_) | None => Ok(false),
+        }
+    }
+
+    /// Appends the row of a record; false if the route leaves the record out. On failure `out` is as it was before.
     pub(super) fn encode(
         &self,
         record: &Record<'_>,
         surroundings: Surroundings<'_>,
         document: Option<&Document<'_>>,
         out: &mut Vec<u8>,
-    ) -> Result<(), Failure> {
+    ) -> Result<bool, Failure> {
+        if let Some(filter) = self.filter.as_ref().filter(|filter| filter.reads_value)
+            && left_out(filter, &scene(record, surroundings, document))?
+        {
+            return Ok(false);
+        }
         let start = out.len();
         self.append(record, surroundings, document, out).map_err(|reason| {
             out.truncate(start);
             Failure::new(Stage::Map, reason)
-        })
+        })?;
+        Ok(true)
     }
 
     fn append(
@@ -111,9 +140,8 @@ impl RowPlan {
                 Content::Key => cell.bytes(record.key, out)?,
                 Content::Header(name) => cell.bytes(record.headers.last(name), out)?,
                 Content::Expression(expression) => {
-                    let Surroundings { topic, load_time_ms } = surroundings;
-                    let scene = Scene { record, topic, load_time_ms, element: document, whole: document };
-                    let written = expression.write(&scene, cell.kind == ColumnKind::Text, out);
+                    let written =
+                        expression.write(&scene(record, surroundings, document), cell.kind == ColumnKind::Text, out);
                     written.map_err(|reason| format!("{}, {reason}", cell.label))?;
                 }
             }
@@ -124,6 +152,16 @@ impl RowPlan {
         out.extend_from_slice(self.end);
         Ok(())
     }
+}
+
+fn left_out(filter: &Compiled, scene: &Scene<'_>) -> Result<bool, Failure> {
+    let holds = filter.holds(scene).map_err(|reason| Failure::new(Stage::Map, format!("where: {reason}")))?;
+    Ok(!holds)
+}
+
+fn scene<'a>(record: &'a Record<'a>, surroundings: Surroundings<'a>, document: Option<&'a Document<'a>>) -> Scene<'a> {
+    let Surroundings { topic, load_time_ms } = surroundings;
+    Scene { record, topic, load_time_ms, element: document, whole: document }
 }
 
 impl Cell {

@@ -141,6 +141,7 @@ impl Pipeline {
     fn absorb(&mut self, done: DecodedChunk) {
         let DecodedChunk { mut chunk, decoded, passed } = done;
         let (rows, bytes) = size(&decoded);
+        let filtered: u64 = decoded.rows.iter().map(|rows| rows.filtered).sum();
         let records: u64 = decoded.read.values().map(|read| read.records).sum();
         for (partition, read) in &decoded.read {
             let epoch = (read.records > 0).then_some(read.leader_epoch);
@@ -165,6 +166,7 @@ impl Pipeline {
             tally.rows += rows;
             tally.bytes += bytes;
             tally.records += records;
+            tally.filtered += filtered;
             tally.since = tally.since.or_else(|| (!decoded.read.is_empty()).then(|| Instant::now().into_std()));
         }
         self.rejects(&chunk, records, &decoded.rejects);

@@ -110,6 +110,7 @@ pub(super) struct Reporter {
     rejects_in_a_row: u64,
     rows: u64,
     records: u64,
+    filtered: u64,
     rejected: u64,
     batches: u64,
 }
@@ -126,6 +127,7 @@ impl Reporter {
             rejects_in_a_row: 0,
             rows: 0,
             records: 0,
+            filtered: 0,
             rejected: 0,
             batches: 0,
         }
@@ -183,6 +185,7 @@ impl Reporter {
             batches = self.batches,
             records = self.records,
             rows = self.rows,
+            filtered = self.filtered,
             rejected = self.rejected,
             invariants = %checked(&invariants::counts()),
             "left the group"
@@ -235,6 +238,7 @@ impl Pipeline {
         let tally = &batch.tally;
         self.reporter.rows += tally.rows;
         self.reporter.records += tally.records;
+        self.reporter.filtered += tally.filtered;
         self.reporter.rejected += tally.rejects;
         self.reporter.batches += 1;
         if tally.rejects == 0 {
@@ -245,6 +249,7 @@ impl Pipeline {
             ranges = %ranges_text(&batch.ranges),
             records = tally.records,
             rows = tally.rows,
+            filtered = tally.filtered,
             rejected = tally.rejects,
             bytes = tally.bytes,
             labels = %batch.labels.join(" "),

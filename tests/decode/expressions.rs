@@ -140,3 +140,45 @@ proptest! {
         prop_assert_eq!(there, back);
     }
 }
+
+/// A condition over records of one route: rows, filtered records, reasons of rejects.
+fn filtered(condition: &str, values: &[Option<&str>]) -> (u64, u64, Vec<String>) {
+    let mut route = plain(vec![column("id", ColumnSource::Path("$.id".into()))]);
+    route.filter = Some(condition.to_owned());
+    let mut chunk = chunk();
+    for (offset, value) in (0..).zip(values) {
+        let head = RecordHead { partition: 0, offset, leader_epoch: 0, timestamp_ms: None };
+        let kind = if offset % 2 == 0 { "even" } else { "odd" };
+        let headers = [("kind", Some(kind.as_bytes()))];
+        chunk.push(head, None, value.map(str::as_bytes), headers.into_iter());
+    }
+    let decoded = decoder(&[route]).decode(&chunk, &Scope::default());
+    let rejects: Vec<_> = decoded.rejects.iter().map(|reject| reject.reason.clone()).collect();
+    let (rows, left_out) = (decoded.rows[0].rows, decoded.rows[0].filtered);
+    assert_eq!(rows + left_out + rejects.len() as u64, decoded.read[&0].records, "read = rows + filtered + rejects");
+    assert_eq!(decoded.rows[0].body.iter().filter(|byte| **byte == b'\n').count() as u64, rows);
+    (rows, left_out, rejects)
+}
+
+#[test]
+fn records_that_the_condition_leaves_out_are_counted() {
+    let values = [
+        Some(r#"{"id":1,"op":"i","amount":"12.50"}"#),
+        Some(r#"{"id":2,"op":"d","amount":5}"#),
+        Some(r#"{"id":3,"op":"u","amount":0.00}"#),
+        Some(r#"{"id":4,"op":"u"}"#),
+        Some(r#"{"id":5,"amount":1}"#),
+        Some(r#"{"id":6,"op":"u","amount":"many"}"#),
+    ];
+    let reason = "where: a comparison: a text can't be compared with a number".to_owned();
+    assert_eq!(filtered("$.op != 'd' and $.amount > 0", &values), (1, 4, vec![reason]));
+    assert_eq!(filtered("coalesce($.op, 'u') != 'd'", &values), (5, 1, vec![]));
+    assert_eq!(filtered("null", &values), (0, 6, vec![]));
+}
+
+#[test]
+fn a_condition_without_paths_is_asked_before_the_value_is_read() {
+    let values = [Some(r#"{"id":1}"#), Some("not json"), Some("[]"), None];
+    let reason = "the document is an array, not an object".to_owned();
+    assert_eq!(filtered("@header('kind') = 'even'", &values), (1, 2, vec![reason]));
+}

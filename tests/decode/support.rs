@@ -35,6 +35,7 @@ pub(crate) fn route(value: ValueForm, columns: Vec<Column>) -> Route {
         table: Table { database: "db".into(), name: "t".into() },
         value,
         columns,
+        filter: None,
         load_headers: BTreeMap::new(),
         digest: String::new(),
     }

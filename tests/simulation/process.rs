@@ -139,6 +139,7 @@ fn config(world: &World) -> Config {
             table: table.clone(),
             value: ValueForm { encoding: Encoding::Raw, decrypt: None, ..ValueForm::default() },
             columns,
+            filter: None,
             load_headers: BTreeMap::new(),
             delivery: loadlock::domain::Delivery::ExactlyOnce,
             digest: "0123456789abcdef".into(),

@@ -16,6 +16,9 @@ const PREVIEW: usize = 60;
 /// Bytes of binary content that are shown.
 const PREVIEW_BYTES: usize = 16;
 
+/// Why a record becomes no row and is no reject.
+const LEFT_OUT: &str = "the route's `where` is not true for this record";
+
 /// Characters around the place where a text stops making sense.
 const AROUND: usize = 30;
 
@@ -117,7 +120,8 @@ fn how(step: Step, route: &Route) -> String {
 /// The row, column by column, or the reason why there is none.
 fn outcome(route: &Route, explained: &Explained, value: &[u8], mask: bool) -> Vec<String> {
     let row = match &explained.outcome {
-        Ok(row) => row,
+        Ok(Some(row)) => row,
+        Ok(None) => return vec![format!("  filtered: {}", LEFT_OUT)],
         Err((stage, reason)) => {
             let mut lines = vec![format!("  rejected at {stage}: {reason}")];
             let read = explained.steps.last().map_or(value, |(_, bytes)| bytes);
@@ -145,7 +149,8 @@ fn json_of(route: &Route, explained: &Explained, mask: bool) -> Value {
     let steps: Vec<_> = explained.steps.iter().map(step).collect();
     let mut all = json!({ "table": route.table.to_string(), "steps": steps });
     let outcome = match &explained.outcome {
-        Ok(row) => {
+        Ok(None) => ("filtered", Value::Bool(true)),
+        Ok(Some(row)) => {
             let cells = columns(route, row).into_iter();
             let cells = cells.map(|(column, json)| json!({ "column": column, "json": masked(&json, mask) }));
             ("row", Value::Array(cells.collect()))

@@ -59,6 +59,15 @@ pub(crate) fn check(text: &str) -> Result<(), Mistake> {
     parse::value(text, Places { element: &mut paths, record: None }).map(drop)
 }
 
+/// Checks a condition of the configuration.
+///
+/// # Errors
+/// What is wrong with it, and where.
+pub(crate) fn check_condition(text: &str) -> Result<(), Mistake> {
+    let mut paths = Paths::default();
+    parse::condition(text, Places { element: &mut paths, record: None }).map(drop)
+}
+
 /// Whose paths an expression may name.
 pub(super) struct Places<'p> {
     /// The document that `$` means.
@@ -134,6 +143,22 @@ impl Compiled {
     /// What is wrong with it, and where.
     pub(super) fn value(text: &str, places: Places<'_>) -> Result<Self, Mistake> {
         parse::value(text, places)
+    }
+
+    /// Compiles a condition.
+    ///
+    /// # Errors
+    /// What is wrong with it, and where.
+    pub(super) fn condition(text: &str, places: Places<'_>) -> Result<Self, Mistake> {
+        parse::condition(text, places)
+    }
+
+    /// True if the condition is fulfilled; one that is null is not.
+    ///
+    /// # Errors
+    /// Which function failed and why, and nothing of the values.
+    pub(super) fn holds(&self, scene: &Scene<'_>) -> Result<bool, String> {
+        Ok(self.expr.truth(scene)? == Some(true))
     }
 
     /// Appends the value as JSON text; `as_text`: as a JSON string, unless it is null.

@@ -12,13 +12,26 @@ const DEPTH_MAX: usize = 64;
 
 /// Compiles an expression of any kind.
 pub(super) fn value(text: &str, places: Places<'_>) -> Result<Compiled, Mistake> {
+    compiled(text, places, |read| Ok(read.expr))
+}
+
+/// Compiles an expression that is true, false or null.
+pub(super) fn condition(text: &str, places: Places<'_>) -> Result<Compiled, Mistake> {
+    compiled(text, places, Argument::condition)
+}
+
+fn compiled(
+    text: &str,
+    places: Places<'_>,
+    accept: fn(Argument) -> Result<Expr, Mistake>,
+) -> Result<Compiled, Mistake> {
     let mut parser = Parser { words: words(text)?, next: 0, depth: 0, places, reads_value: false };
     if parser.peek() == &Word::End {
         return Err(Mistake::new(0, "the expression is empty", GRAMMAR));
     }
-    let Argument { expr, .. } = parser.any()?;
+    let read = parser.any()?;
     parser.end()?;
-    Ok(Compiled { expr, reads_value: parser.reads_value })
+    Ok(Compiled { expr: accept(read)?, reads_value: parser.reads_value })
 }
 
 struct Parser<'t, 'p> {
@@ -118,14 +131,14 @@ impl<'t> Parser<'t, '_> {
         while self.keyword(keyword) {
             sides.push(read(self)?.condition()?);
         }
-        Ok(condition(make(sides), at))
+        Ok(truth(make(sides), at))
     }
 
     fn not(&mut self) -> Result<Argument, Mistake> {
         let at = self.at();
         if self.keyword("not") {
             let inner = self.deeper(Self::not)?.condition()?;
-            return Ok(condition(Condition::Not(inner), at));
+            return Ok(truth(Condition::Not(inner), at));
         }
         self.compared()
     }
@@ -136,14 +149,14 @@ impl<'t> Parser<'t, '_> {
         if let Word::Compare(compare) = *self.peek() {
             self.next += 1;
             let right = self.operand()?;
-            return Ok(condition(Condition::Compare(compare, left.expr, right.expr), at));
+            return Ok(truth(Condition::Compare(compare, left.expr, right.expr), at));
         }
         if self.keyword("is") {
             let inverted = self.keyword("not");
             if !self.keyword("null") {
                 return Err(self.expected("`null`"));
             }
-            return Ok(inverted_if(inverted, condition(Condition::IsNull(left.expr), at)));
+            return Ok(inverted_if(inverted, truth(Condition::IsNull(left.expr), at)));
         }
         let inverted = self.keyword("not");
         let Argument { expr: left, kind, .. } = left;
@@ -158,7 +171,7 @@ impl<'t> Parser<'t, '_> {
         } else {
             return Ok(Argument { expr: left, kind, at });
         };
-        Ok(inverted_if(inverted, condition(found, at)))
+        Ok(inverted_if(inverted, truth(found, at)))
     }
 
     fn list(&mut self) -> Result<Vec<Expr>, Mistake> {
@@ -278,12 +291,12 @@ impl<'t> Parser<'t, '_> {
     }
 }
 
-fn condition(condition: Condition, at: usize) -> Argument {
+fn truth(condition: Condition, at: usize) -> Argument {
     Argument { expr: Expr::Condition(Box::new(condition)), kind: Kind::Bool, at }
 }
 
 fn inverted_if(inverted: bool, found: Argument) -> Argument {
-    if inverted { condition(Condition::Not(found.expr), found.at) } else { found }
+    if inverted { truth(Condition::Not(found.expr), found.at) } else { found }
 }
 
 /// A name that is neither a function nor a word of the language.

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use serde::Deserialize;
 
-use super::{Mistake, check};
+use super::{Mistake, check, check_condition};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -23,6 +23,16 @@ fn mistakes_are_told_with_their_place() {
         assert_eq!((mistake.at, mistake.what.as_str()), (at, what.as_str()), "{expr}");
         assert!(!mistake.hint.is_empty(), "{expr}");
         assert_eq!(hint.unwrap_or_else(|| mistake.hint.clone()), mistake.hint, "{expr}");
+    }
+}
+
+#[test]
+fn a_condition_is_neither_text_nor_number() {
+    for (text, what) in [("trim($.a)", "this is a text, not a condition"), ("1", "this is a number, not a condition")] {
+        assert_eq!(check_condition(text).unwrap_err().what, what, "{text}");
+    }
+    for text in ["$.a", "true", "null", "$.a = 1", "exists($.a)", "if($.a = 1, true, false)"] {
+        assert_eq!(check_condition(text), Ok(()), "{text}");
     }
 }
 
