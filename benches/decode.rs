@@ -72,6 +72,7 @@ fn route(encoding: Encoding, encrypted: bool, paths: &[&str]) -> Route {
         value: ValueForm { encoding, decrypt, ..ValueForm::default() },
         columns: paths.iter().map(column).collect(),
         filter: None,
+        rows: None,
         load_headers: BTreeMap::new(),
         digest: String::new(),
     }

@@ -7,7 +7,7 @@ use toml::de::DeValue;
 
 use super::reader::{Item, Section, Span, all};
 use super::{Column, ColumnKind, ColumnSource, Format};
-use crate::decode::{Mistake, check_condition, check_expression};
+use crate::decode::{Mistake, check_condition, check_expression, check_rows};
 
 const RICH: &str = "columns = [{ name = \"id\", path = \"$.id\" }, …]";
 
@@ -181,6 +181,18 @@ fn expression(item: &Item<'_>) -> Option<String> {
 /// `where`: which records become rows.
 pub(super) fn condition(item: &Item<'_>) -> Option<String> {
     checked(item, "a condition, \"$.amount > 0\"", check_condition)
+}
+
+/// `rows`: the array whose elements become rows.
+pub(super) fn rows(item: &Item<'_>) -> Option<String> {
+    let text = item.string("the elements of an array, \"$.items[*]\"")?;
+    match check_rows(text) {
+        Ok(()) => Some(text.to_owned()),
+        Err(Mistake { what, hint, .. }) => {
+            item.problem(what, hint);
+            None
+        }
+    }
 }
 
 fn checked(item: &Item<'_>, expected: &str, check: fn(&str) -> Result<(), Mistake>) -> Option<String> {

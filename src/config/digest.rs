@@ -14,7 +14,7 @@ pub(super) fn digest<'h>(
     table: &Table,
     value: &ValueForm,
     columns: &[Column],
-    filter: Option<&str>,
+    picks: [(&str, &Option<String>); 2],
     headers: impl Iterator<Item = (&'h String, &'h String)>,
 ) -> String {
     let columns: Vec<_> = columns.iter().map(column).collect();
@@ -31,7 +31,8 @@ pub(super) fn digest<'h>(
     // What came later stands behind, and only where it says something: older digests stay what they were.
     if let Some(list) = text.as_array_mut() {
         list.extend(more(value));
-        list.extend(filter.map(|text| serde_json::json!({"where": text})));
+        let said = picks.iter().filter_map(|(key, text)| Some((*key, text.as_ref()?)));
+        list.extend(said.map(|(key, text)| serde_json::json!({ key: text })));
     }
     let hash = Sha256::digest(text.to_string().as_bytes());
     hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect()

@@ -187,6 +187,8 @@ pub struct Route {
     pub columns: Vec<Column>,
     /// Condition under which a record becomes a row (`docs/expressions.md`, checked: it compiles); `None`: all do.
     pub filter: Option<String>,
+    /// `$.items[*]`: each element of that array becomes a row, and `$` means it (checked); `None`: the record becomes one.
+    pub rows: Option<String>,
     /// What is promised for the table.
     pub delivery: Delivery,
     /// Engine headers of the load (`strict_mode`, `max_filter_ratio`, `timezone`, …), lower-case names.

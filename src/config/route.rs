@@ -39,6 +39,7 @@ pub(super) fn read<'t>(mut section: Section<'t>, database: Option<&str>) -> Opti
     let value = value::read(&mut section, names);
     let columns = columns::read(&mut section, value.as_ref().map(|value| &value.format));
     let filter = section.take("where").map_or(Some(None), |item| columns::condition(&item).map(Some));
+    let rows = section.take("rows").map_or(Some(None), |item| columns::rows(&item).map(Some));
     let load_headers = section.take("load").map_or(Some(Default::default()), |item| headers::read(&item));
     let delivery = section.take("delivery");
     let delivery = delivery.map_or(Some(Delivery::ExactlyOnce), |item| self::delivery(&item));
@@ -52,9 +53,9 @@ pub(super) fn read<'t>(mut section: Section<'t>, database: Option<&str>) -> Opti
         return None;
     }
     let (table, value, columns, load_headers) = (table?, value?, columns?, load_headers?);
-    let filter = filter?;
-    let digest = digest::digest(&table, &value, &columns, filter.as_deref(), load_headers.iter());
-    let route = Route { table, value, columns, filter, load_headers, delivery: delivery?, digest };
+    let (filter, rows) = (filter?, rows?);
+    let digest = digest::digest(&table, &value, &columns, [("where", &filter), ("rows", &rows)], load_headers.iter());
+    let route = Route { table, value, columns, filter, rows, load_headers, delivery: delivery?, digest };
     Some(Entry { topic, group: group?, start: start?, rejects, table: table_item?, route })
 }
 

@@ -258,6 +258,18 @@ impl Paths {
         Ok(self.add(path, query))
     }
 
+    /// Finds the paths in JSON text.
+    ///
+    /// # Errors
+    /// What is wrong with the text.
+    pub(super) fn find<'a>(&'a self, text: &'a [u8], spans: &'a mut Vec<Span>) -> Result<Document<'a>, Fault> {
+        let mut scanner = Scanner::new(text);
+        project(&mut scanner, 0, &self.trie, spans)?;
+        let tree = if self.queries.is_empty() { None } else { tree(text, 0) };
+        let Scanner { spaced, surrogates, .. } = scanner;
+        Ok(Document { text, spans, start: 0, queries: &self.queries, tree, spaced, surrogates })
+    }
+
     fn add(&mut self, path: &str, query: JsonPath) -> Wanted {
         match singular(path) {
             Some(steps) => Wanted::Place(self.trie.insert(&steps)),
@@ -301,7 +313,7 @@ impl Document<'_> {
 }
 
 /// Says of valid JSON text what it is.
-fn kind_of(json: &[u8]) -> &'static str {
+pub(super) fn kind_of(json: &[u8]) -> &'static str {
     match json.first() {
         Some(b'{') => "an object",
         Some(b'[') => "an array",

@@ -25,7 +25,7 @@ pub struct Explained {
     pub steps: Vec<(Step, Vec<u8>)>,
     /// The byte at which what the last step made (or the value itself) stops making sense.
     pub fault: Option<usize>,
-    /// The row in its framing, nothing if the route leaves the record out, or why there is none.
+    /// The rows in their framing, nothing if the route leaves the record out, or why there is none.
     pub outcome: Result<Option<Vec<u8>>, (Stage, String)>,
 }
 

@@ -13,6 +13,7 @@ mod charset;
 mod decrypt;
 mod delimited;
 mod document;
+mod elements;
 mod explain;
 mod expr;
 mod path;
@@ -29,6 +30,7 @@ mod unwrap;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+pub(crate) use elements::check_rows;
 pub use explain::{Explained, Step};
 pub(crate) use expr::{Mistake, check as check_expression, check_condition};
 pub use reject::{Reject, Stage};
@@ -106,7 +108,7 @@ pub struct RouteRows {
     pub body: Vec<u8>,
     /// Number of rows.
     pub rows: u64,
-    /// Records that the route's condition left out.
+    /// Records that became no row because of the route's condition, or because there was no element to become one.
     pub filtered: u64,
 }
 
@@ -192,8 +194,7 @@ impl Decoder {
         let reader = self.readers.get(*reader)?;
         let document = plan.reads_value.then(|| reader.read_watched(record, &mut scratch, &mut steps));
         let outcome = row(plan, record, surroundings, document.as_ref(), &mut body);
-        let outcome =
-            outcome.map(|is_wanted| is_wanted.then_some(body)).map_err(|failure| (failure.stage, failure.reason));
+        let outcome = outcome.map(|rows| (rows > 0).then_some(body)).map_err(|failure| (failure.stage, failure.reason));
         Some(steps.explained(outcome))
     }
 
@@ -248,8 +249,8 @@ impl Work<'_> {
                 let plan = &decoder.routes[route].plan;
                 let rows = &mut decoded.rows[route];
                 match row(plan, record, *surroundings, document.as_ref(), &mut rows.body) {
-                    Ok(true) => rows.rows += 1,
-                    Ok(false) => rows.filtered += 1,
+                    Ok(0) => rows.filtered += 1,
+                    Ok(count) => rows.rows += count,
                     Err(Failure { stage, reason }) => {
                         let Record { partition, offset, .. } = *record;
                         decoded.rejects.push(Reject { route, partition, offset, stage, reason, index });
@@ -280,17 +281,17 @@ impl Work<'_> {
     }
 }
 
-/// Appends the record's row; false if the route leaves the record out.
+/// Appends the record's rows and counts them; none if the route leaves the record out.
 fn row(
     plan: &RowPlan,
     record: &Record<'_>,
     surroundings: Surroundings<'_>,
     document: Option<&Result<Document<'_>, Failure>>,
     body: &mut Vec<u8>,
-) -> Result<bool, Failure> {
+) -> Result<u64, Failure> {
     // A condition that needs no value comes first: other records of the topic may be of any form.
     if plan.leaves_out_unread(record, surroundings)? {
-        return Ok(false);
+        return Ok(0);
     }
     match document {
         Some(Err(failure)) if plan.reads_value => Err(failure.clone()),

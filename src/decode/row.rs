@@ -1,6 +1,7 @@
 //! Rows as JSON text: columns in order, names written once at the start, values copied from the document.
 
 use super::document::{Document, Reader, Wanted};
+use super::elements::Elements;
 use super::expr::{Compiled, Places, Scene};
 use super::reject::{Failure, Stage};
 use super::scan::Scanner;
@@ -15,6 +16,8 @@ pub(super) const MAX_ROW: usize = 64 << 20;
 /// How records become rows of one table.
 pub(super) struct RowPlan {
     cells: Vec<Cell>,
+    /// Whose elements become rows; `None`: the record becomes one.
+    elements: Option<Elements>,
     /// Which records become rows; `None`: all.
     filter: Option<Compiled>,
     /// Text behind the last value.
@@ -66,25 +69,27 @@ impl RowPlan {
             Framing::Array => (b",{", b"}"),
             Framing::Lines => (b"{", b"}\n"),
         };
+        let failed = |reason| CompileError { table: route.table.clone(), reason };
+        let elements = route.rows.as_deref().map(|rows| Elements::new(rows, &mut reader.paths));
+        let mut elements = elements.transpose().map_err(failed)?;
         let mut cells = Vec::with_capacity(route.columns.len());
         for column in &route.columns {
             let mut start = if cells.is_empty() { open.to_vec() } else { b",".to_vec() };
             quote(&column.name, &mut start);
             start.push(b':');
-            let cell = Cell::new(column, start, reader);
-            cells.push(cell.map_err(|reason| CompileError { table: route.table.clone(), reason })?);
+            let cell = Cell::new(column, start, places(&mut elements, reader));
+            cells.push(cell.map_err(failed)?);
         }
         let filter = match &route.filter {
             Some(text) => {
-                let compiled = Compiled::condition(text, Places { element: &mut reader.paths, record: None });
-                let error = |reason| CompileError { table: route.table.clone(), reason };
-                Some(compiled.map_err(|mistake| error(format!("where: {}", mistake.what)))?)
+                let compiled = Compiled::condition(text, places(&mut elements, reader));
+                Some(compiled.map_err(|mistake| failed(format!("where: {}", mistake.what)))?)
             }
             None => None,
         };
         let filter_reads_value = filter.as_ref().is_some_and(|filter| filter.reads_value);
-        let reads_value = filter_reads_value || cells.iter().any(|cell| cell.reads_value());
-        Ok(Self { cells, filter, end, reads_value })
+        let reads_value = elements.is_some() || filter_reads_value || cells.iter().any(|cell| cell.reads_value());
+        Ok(Self { cells, elements, filter, end, reads_value })
     }
 
     /// True if the record's metadata alone tell that the route leaves it out.
@@ -94,54 +99,78 @@ impl RowPlan {
         surroundings: Surroundings<'_>,
     ) -> Result<bool, Failure> {
         match &self.filter {
-            Some(filter) if !filter.reads_value => left_out(filter, &scene(record, surroundings, None)),
+            Some(filter) if !filter.reads_value => left_out(filter, &scene(record, surroundings, None, None)),
             Some(_) | None => Ok(false),
         }
     }
 
-    /// Appends the row of a record; false if the route leaves the record out. On failure `out` is as it was before.
+    /// Appends the rows of a record and counts them; none if the route leaves the record out. On failure `out` is as it was
+    /// before.
     pub(super) fn encode(
         &self,
         record: &Record<'_>,
         surroundings: Surroundings<'_>,
         document: Option<&Document<'_>>,
         out: &mut Vec<u8>,
-    ) -> Result<bool, Failure> {
-        if let Some(filter) = self.filter.as_ref().filter(|filter| filter.reads_value)
-            && left_out(filter, &scene(record, surroundings, document))?
-        {
-            return Ok(false);
-        }
+    ) -> Result<u64, Failure> {
         let start = out.len();
-        self.append(record, surroundings, document, out).map_err(|reason| {
+        let limit = start + MAX_ROW;
+        let written = match (&self.elements, document) {
+            (Some(elements), Some(whole)) => self.encode_all(elements, record, surroundings, whole, limit, out),
+            _ => self.encode_one(&scene(record, surroundings, document, document), limit, out),
+        };
+        if written.is_err() {
             out.truncate(start);
-            Failure::new(Stage::Map, reason)
-        })?;
-        Ok(true)
+        }
+        written
     }
 
-    fn append(
+    fn encode_all(
         &self,
+        elements: &Elements,
         record: &Record<'_>,
         surroundings: Surroundings<'_>,
-        document: Option<&Document<'_>>,
+        whole: &Document<'_>,
+        limit: usize,
         out: &mut Vec<u8>,
-    ) -> Result<(), String> {
-        let limit = out.len() + MAX_ROW;
+    ) -> Result<u64, Failure> {
+        let mut spans = Vec::new();
+        let mut rows = 0;
+        for (number, json) in (1..).zip(elements.of(whole)?) {
+            let element = elements.document(json, &mut spans)?;
+            let scene = scene(record, surroundings, Some(&element), Some(whole));
+            let place = |failure: Failure| Failure::new(failure.stage, format!("element {number}: {}", failure.reason));
+            rows += self.encode_one(&scene, limit, out).map_err(place)?;
+        }
+        Ok(rows)
+    }
+
+    /// Appends one row, unless the condition leaves it out.
+    fn encode_one(&self, scene: &Scene<'_>, limit: usize, out: &mut Vec<u8>) -> Result<u64, Failure> {
+        if let Some(filter) = self.filter.as_ref().filter(|filter| filter.reads_value)
+            && left_out(filter, scene)?
+        {
+            return Ok(0);
+        }
+        self.append(scene, limit, out).map_err(|reason| Failure::new(Stage::Map, reason))?;
+        Ok(1)
+    }
+
+    fn append(&self, scene: &Scene<'_>, limit: usize, out: &mut Vec<u8>) -> Result<(), String> {
+        let Scene { record, topic, element: document, .. } = *scene;
         for cell in &self.cells {
             out.extend_from_slice(&cell.start);
             match &cell.content {
                 Content::Path(wanted) => cell.path(*wanted, document, out)?,
                 Content::Constant(json) => out.extend_from_slice(json),
-                Content::Topic => quote(surroundings.topic, out),
+                Content::Topic => quote(topic, out),
                 Content::Partition => cell.number(Some(record.partition.into()), out),
                 Content::Offset => cell.number(Some(record.offset), out),
                 Content::Timestamp => cell.number(record.timestamp_ms, out),
                 Content::Key => cell.bytes(record.key, out)?,
                 Content::Header(name) => cell.bytes(record.headers.last(name), out)?,
                 Content::Expression(expression) => {
-                    let written =
-                        expression.write(&scene(record, surroundings, document), cell.kind == ColumnKind::Text, out);
+                    let written = expression.write(scene, cell.kind == ColumnKind::Text, out);
                     written.map_err(|reason| format!("{}, {reason}", cell.label))?;
                 }
             }
@@ -159,19 +188,32 @@ fn left_out(filter: &Compiled, scene: &Scene<'_>) -> Result<bool, Failure> {
     Ok(!holds)
 }
 
-fn scene<'a>(record: &'a Record<'a>, surroundings: Surroundings<'a>, document: Option<&'a Document<'a>>) -> Scene<'a> {
+fn scene<'a>(
+    record: &'a Record<'a>,
+    surroundings: Surroundings<'a>,
+    element: Option<&'a Document<'a>>,
+    whole: Option<&'a Document<'a>>,
+) -> Scene<'a> {
     let Surroundings { topic, load_time_ms } = surroundings;
-    Scene { record, topic, load_time_ms, element: document, whole: document }
+    Scene { record, topic, load_time_ms, element, whole }
+}
+
+/// What `$` and `$$` mean.
+fn places<'p>(elements: &'p mut Option<Elements>, reader: &'p mut Reader) -> Places<'p> {
+    match elements {
+        Some(elements) => Places { element: &mut elements.paths, record: Some(&mut reader.paths) },
+        None => Places { element: &mut reader.paths, record: None },
+    }
 }
 
 impl Cell {
-    fn new(column: &Column, start: Vec<u8>, reader: &mut Reader) -> Result<Self, String> {
+    fn new(column: &Column, start: Vec<u8>, places: Places<'_>) -> Result<Self, String> {
         let Column { name, from, default, kind } = column;
         let mut label = format!("column {name:?}");
         let content = match from {
             ColumnSource::Path(path) => {
                 label = format!("{label}, path {path}");
-                Content::Path(reader.paths.want(path).map_err(|error| format!("{label}: {error}"))?)
+                Content::Path(places.element.want(path).map_err(|error| format!("{label}: {error}"))?)
             }
             ColumnSource::Constant(json) => {
                 Content::Constant(fixed(json, *kind).map_err(|error| format!("{label}, constant: {error}"))?)
@@ -189,7 +231,6 @@ impl Cell {
                 Content::Header(header.clone())
             }
             ColumnSource::Expression(text) => {
-                let places = Places { element: &mut reader.paths, record: None };
                 let compiled = Compiled::value(text, places);
                 Content::Expression(Box::new(compiled.map_err(|mistake| format!("{label}: {}", mistake.what))?))
             }

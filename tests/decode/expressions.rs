@@ -182,3 +182,48 @@ fn a_condition_without_paths_is_asked_before_the_value_is_read() {
     let reason = "the document is an array, not an object".to_owned();
     assert_eq!(filtered("@header('kind') = 'even'", &values), (1, 2, vec![reason]));
 }
+
+/// Rows of one record, and whether it counts as filtered.
+fn elements(condition: Option<&str>, value: &str) -> Result<(Vec<String>, u64), String> {
+    let columns = vec![
+        column("n", ColumnSource::Path("$.n".into())),
+        column("order", ColumnSource::Expression("$$.id".into())),
+        column("tags", ColumnSource::Path("$.tags[*].t".into())),
+    ];
+    let mut route = plain(columns);
+    (route.rows, route.filter) = (Some("$.items[*]".to_owned()), condition.map(str::to_owned));
+    let mut chunk = chunk();
+    super::support::push(&mut chunk, 0, 0, value);
+    let decoded = decoder(&[route]).decode(&chunk, &Scope::default());
+    if let Some(reject) = decoded.rejects.first() {
+        assert!(decoded.rows[0].body.is_empty(), "nothing of a rejected record is loaded");
+        return Err(reject.reason.clone());
+    }
+    let rows: Vec<_> = std::str::from_utf8(&decoded.rows[0].body).unwrap().lines().map(str::to_owned).collect();
+    assert_eq!(decoded.rows[0].rows, rows.len() as u64);
+    Ok((rows, decoded.rows[0].filtered))
+}
+
+#[test]
+fn each_element_becomes_a_row() {
+    let value = r#"{"id":7,"items":[{"n":1.50,"tags":[{"t":"a"}]}, {"n":[ 2 ]} , 3, {"n":"x"}]}"#;
+    let all = [
+        r#"{"n":1.50,"order":7,"tags":["a"]}"#,
+        r#"{"n":[2],"order":7,"tags":[]}"#,
+        r#"{"n":null,"order":7,"tags":[]}"#,
+        r#"{"n":"x","order":7,"tags":[]}"#,
+    ];
+    assert_eq!(elements(None, value), Ok((all.map(str::to_owned).to_vec(), 0)));
+    assert_eq!(elements(Some("$.n is null and $$.id = 7"), value), Ok((vec![all[2].to_owned()], 0)));
+    assert_eq!(elements(Some("$$.id = 8"), value), Ok((vec![], 1)));
+    for nothing in [r#"{"items":[]}"#, r#"{"items":null}"#, "{}"] {
+        assert_eq!(elements(None, nothing), Ok((vec![], 1)), "{nothing}");
+    }
+    let reason = "rows, path $.items[*]: an object stands there, not an array";
+    assert_eq!(elements(None, r#"{"items":{}}"#), Err(reason.to_owned()));
+    let reason = "element 4: where: a comparison: a text can't be compared with a number";
+    assert_eq!(
+        elements(Some("coalesce(text($.n), '0') >= '0' and $.n > 0"), &value.replace("[ 2 ]", "2")),
+        Err(reason.to_owned())
+    );
+}

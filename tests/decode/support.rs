@@ -36,6 +36,7 @@ pub(crate) fn route(value: ValueForm, columns: Vec<Column>) -> Route {
         value,
         columns,
         filter: None,
+        rows: None,
         load_headers: BTreeMap::new(),
         digest: String::new(),
     }

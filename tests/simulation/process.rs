@@ -140,6 +140,7 @@ fn config(world: &World) -> Config {
             value: ValueForm { encoding: Encoding::Raw, decrypt: None, ..ValueForm::default() },
             columns,
             filter: None,
+            rows: None,
             load_headers: BTreeMap::new(),
             delivery: loadlock::domain::Delivery::ExactlyOnce,
             digest: "0123456789abcdef".into(),

@@ -17,7 +17,7 @@ const PREVIEW: usize = 60;
 const PREVIEW_BYTES: usize = 16;
 
 /// Why a record becomes no row and is no reject.
-const LEFT_OUT: &str = "the route's `where` is not true for this record";
+const LEFT_OUT: &str = "the route's `where` is not true, or `rows` finds no element";
 
 /// Characters around the place where a text stops making sense.
 const AROUND: usize = 30;
@@ -119,8 +119,8 @@ fn how(step: Step, route: &Route) -> String {
 
 /// The row, column by column, or the reason why there is none.
 fn outcome(route: &Route, explained: &Explained, value: &[u8], mask: bool) -> Vec<String> {
-    let row = match &explained.outcome {
-        Ok(Some(row)) => row,
+    let rows = match &explained.outcome {
+        Ok(Some(rows)) => rows,
         Ok(None) => return vec![format!("  filtered: {}", LEFT_OUT)],
         Err((stage, reason)) => {
             let mut lines = vec![format!("  rejected at {stage}: {reason}")];
@@ -129,12 +129,20 @@ fn outcome(route: &Route, explained: &Explained, value: &[u8], mask: bool) -> Ve
             return lines;
         }
     };
-    let columns = columns(route, row);
-    let width = columns.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
-    let line = |(name, json): &(String, String)| format!("    {name:width$}  {}", shortened(&masked(json, mask)));
-    let mut lines = vec![format!("  row       {:>22}", counted(row.len(), "byte"))];
-    lines.extend(columns.iter().map(line));
-    lines
+    let line = |row: &[u8]| {
+        let columns = columns(route, row);
+        let width = columns.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
+        let head = format!("  row       {:>22}", counted(row.len() + 1, "byte"));
+        let cell =
+            move |(name, json): (String, String)| format!("    {name:width$}  {}", shortened(&masked(&json, mask)));
+        [head].into_iter().chain(columns.into_iter().map(cell)).collect::<Vec<_>>()
+    };
+    lines_of(rows).flat_map(line).collect()
+}
+
+/// The rows, each without its line feed.
+fn lines_of(rows: &[u8]) -> impl Iterator<Item = &[u8]> {
+    rows.split(|byte| *byte == b'\n').filter(|row| !row.is_empty())
 }
 
 /// Names and JSON texts of a row: the route's columns in their order, then what else the row holds.
@@ -150,6 +158,13 @@ fn json_of(route: &Route, explained: &Explained, mask: bool) -> Value {
     let mut all = json!({ "table": route.table.to_string(), "steps": steps });
     let outcome = match &explained.outcome {
         Ok(None) => ("filtered", Value::Bool(true)),
+        Ok(Some(rows)) if route.rows.is_some() => {
+            let row = |row| {
+                let cells = columns(route, row).into_iter();
+                cells.map(|(column, json)| json!({ "column": column, "json": masked(&json, mask) })).collect()
+            };
+            ("rows", Value::Array(lines_of(rows).map(row).collect()))
+        }
         Ok(Some(row)) => {
             let cells = columns(route, row).into_iter();
             let cells = cells.map(|(column, json)| json!({ "column": column, "json": masked(&json, mask) }));
